@@ -1,0 +1,42 @@
+"""What can go wrong between a checkpoint and an answer.
+
+EngineError
+├── ManifestError            the engine folder is not what its manifest says, or the manifest is unreadable
+├── EngineFailed             the runtime broke under this question (ours to mend)
+└── QuestionRefused          the question cannot be answered by this engine (the caller's to mend)
+"""
+
+from typing import ClassVar
+
+
+class EngineError(Exception):
+    """Carries a stable `code` for programs and, where there is one, the request's field in `param`."""
+
+    code: ClassVar[str] = "engine_error"
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+        self.reason = code or self.code
+
+    def to_json(self) -> dict[str, str | None]:
+        """As sent to the gateway: {"code", "message", "param"}."""
+        return {"code": self.reason, "message": str(self), "param": self.param}
+
+
+class ManifestError(EngineError):
+    """engine.json is missing, malformed, or contradicts the files beside it."""
+
+    code = "manifest"
+
+
+class EngineFailed(EngineError):
+    """The runtime raised while it worked on a question."""
+
+    code = "engine_failed"
+
+
+class QuestionRefused(EngineError):
+    """Too long, too many images, an unknown sampling field, a control token in the text."""
+
+    code = "question_refused"

@@ -1,0 +1,93 @@
+"""From chat messages to the exact text an engine was tuned on, with the number of tokens it will take."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2.exceptions import TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from radserve_engines.errors import ManifestError, QuestionRefused
+from radserve_engines.families import Family, family_named
+from radserve_engines.manifest import EngineManifest
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """`text` as the tokenizer takes it, one placeholder an image; token counts once the images are in."""
+
+    text: str
+    prompt_tokens: int
+    image_tokens: int
+
+
+class PromptTemplate:
+    """An engine's chat template (Jinja, as Hugging Face ships it, sandboxed) with its tokenizer."""
+
+    def __init__(self, folder: Path, manifest: EngineManifest) -> None:
+        self._manifest = manifest
+        self._family: Family = family_named(manifest.family)
+        try:
+            source = (folder / manifest.chat_template).read_text("utf-8")
+        except OSError as error:
+            raise ManifestError(f"chat template {manifest.chat_template!r} cannot be read: {error}") from error
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, autoescape=False)
+        self._template = environment.from_string(source)
+        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        added = self.tokenizer.get_added_tokens_decoder().values()
+        self._control_tokens = tuple(token.content for token in added if token.special)
+
+    def render(self, messages: Sequence[Mapping[str, Any]], images: Sequence[NDArray[np.uint8]]) -> Prompt:
+        """Raises QuestionRefused: a control token in the text, images that do not add up, context overrun."""
+        self._check_images(messages, images)
+        for text in _texts(messages):
+            self._refuse_control_tokens(text)
+        try:
+            text = self._template.render(messages=list(messages), add_generation_prompt=True)
+        except TemplateError as error:
+            raise QuestionRefused(f"the engine's chat template refuses these messages: {error}") from error
+        image_tokens = sum(self._family.image_tokens(*image.shape[:2]) for image in images)
+        # Each image's one placeholder token is already among the text's.
+        prompt_tokens = len(self.tokenizer.encode(text).ids) - len(images) + image_tokens
+        return Prompt(text, prompt_tokens, image_tokens)
+
+    def room(self, prompt: Prompt, max_tokens: int) -> int:
+        """How many tokens of answer fit, at most `max_tokens`; raises QuestionRefused when none does."""
+        length = self._manifest.context_length
+        if prompt.prompt_tokens >= length:
+            raise QuestionRefused(
+                f"the question takes {prompt.prompt_tokens} tokens ({prompt.image_tokens} of them for images), but "
+                f"this engine's context holds {length}, answer included: ask a shorter question or send fewer images",
+                param="messages",
+                code="context_length_exceeded",
+            )
+        return min(max_tokens, length - prompt.prompt_tokens)
+
+    def _check_images(self, messages: Sequence[Mapping[str, Any]], images: Sequence[NDArray[np.uint8]]) -> None:
+        wanted = sum(part.get("type") == "image" for m in messages for part in _parts(m))
+        if wanted != len(images):
+            message = f"the messages refer to {wanted} images, but {len(images)} came with them"
+            raise QuestionRefused(message, param="messages", code="image_count")
+        if len(images) > (most := self._manifest.image_policy.max_images):
+            message = f"{len(images)} images; this engine takes at most {most} in one question"
+            raise QuestionRefused(message, param="messages", code="too_many_images")
+
+    def _refuse_control_tokens(self, text: str) -> None:
+        for token in self._control_tokens:
+            if token in text:
+                message = f"the text contains {token}, a control token of this model: leave it out"
+                raise QuestionRefused(message, param="messages", code="control_token")
+
+
+def _parts(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    content = message.get("content")
+    return [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
+
+
+def _texts(messages: Sequence[Mapping[str, Any]]) -> list[str]:
+    strings = [str(value) for m in messages for value in m.values() if isinstance(value, str)]
+    return strings + [str(part.get("text", "")) for m in messages for part in _parts(m)]

@@ -1,0 +1,80 @@
+"""Write the manifest of an engine folder: `python -m radserve_engines.sealing FOLDER --target openvino …`."""
+
+import argparse
+import hashlib
+import json
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from radserve_imaging import ImagePolicy, Window
+
+from radserve_engines.generation import Sampling
+from radserve_engines.manifest import EngineManifest, digest_files, write_manifest
+
+_TOOLS = ("torch", "transformers", "openvino", "openvino-genai", "nncf")
+SOFT_TISSUE = Window(40, 400)
+
+
+def demo_policy() -> ImagePolicy:
+    """What the demo checkpoint was trained on: 224 × 224, letterboxed; CT in the file's window, else soft tissue."""
+    return ImagePolicy(width=224, height=224, fit="pad", ct_window=SOFT_TISSUE, ct_prefer="file")
+
+
+def checkpoint_digest(folder: Path) -> str:
+    """One digest over all files of a checkpoint folder but its manifest."""
+    listing = json.dumps(digest_files(folder), sort_keys=True)
+    return f"sha256:{hashlib.sha256(listing.encode()).hexdigest()}"
+
+
+def seal(folder: Path, checkpoint: Path, *, name: str, target: str, precision: str, intended_use: str) -> EngineManifest:
+    """Record the folder's files and how the engine wants to be asked; writes and returns the manifest."""
+    config = json.loads((checkpoint / "config.json").read_text("utf-8"))
+    manifest = EngineManifest(
+        name=name,
+        target=target,
+        precision=precision,
+        family=config["model_type"],
+        context_length=config["text_config"]["max_position_embeddings"],
+        image_policy=demo_policy(),
+        decoding=Sampling(),
+        intended_use=intended_use,
+        checkpoint_sha256=checkpoint_digest(checkpoint),
+        files=digest_files(folder),
+        tools=_tool_versions(),
+    )
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def _tool_versions() -> dict[str, str]:
+    found = {}
+    for tool in _TOOLS:
+        try:
+            found[tool] = version(tool)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="radserve_engines.sealing", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="the checkpoint that the engine was made from")
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--target", required=True)
+    parser.add_argument("--precision", required=True)
+    parser.add_argument("--intended-use", default="demonstration; not for clinical use")
+    given = parser.parse_args()
+    manifest = seal(
+        given.folder,
+        given.checkpoint,
+        name=given.name,
+        target=given.target,
+        precision=given.precision,
+        intended_use=given.intended_use,
+    )
+    print(manifest.digest)
+
+
+if __name__ == "__main__":
+    main()
