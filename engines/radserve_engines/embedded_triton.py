@@ -37,7 +37,9 @@ def triton_command(engine: Path, model_repo: Path, workspace: Path, ports: Trito
     # Triton starts whatever `python3` stands first on PATH, and takes its site-packages from there.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     # The stub that was copied away from its wheel finds the wheel's bundled libraries only through this.
-    libraries = os.pathsep.join(filter(None, [str(home.parents[1] / "nvidia_pytriton.libs"), os.environ.get("LD_LIBRARY_PATH")]))
+    libraries = os.pathsep.join(
+        filter(None, [str(home.parents[1] / "nvidia_pytriton.libs"), os.environ.get("LD_LIBRARY_PATH")])
+    )
     environment = {
         **os.environ,
         "PATH": path,
@@ -68,7 +70,11 @@ def missing_parts() -> list[str]:
         home = _wheel_home()
     except EngineFailed as error:
         return [str(error)]
-    wanted = (home / "bin" / "tritonserver", _stub(home), home / "backends" / "python" / "libtriton_python.so")
+    wanted = (
+        home / "bin" / "tritonserver",
+        _stub(home),
+        home / "backends" / "python" / "libtriton_python.so",
+    )
     return [f"{path.name} is missing from the nvidia-pytriton wheel" for path in wanted if not path.is_file()]
 
 
@@ -92,7 +98,8 @@ def _lay_out_backend(home: Path, workspace: Path) -> Path:
         if source.is_file():
             shutil.copy2(source, folder / source.name)
     if not _stub(home).is_file():
-        raise EngineFailed(f"nvidia-pytriton has no backend stub for Python {sys.version_info[0]}.{sys.version_info[1]}")
+        raise EngineFailed(
+            f"nvidia-pytriton has no backend stub for Python {sys.version_info[0]}.{sys.version_info[1]}"
+        )
     shutil.copy2(_stub(home), folder / "triton_python_backend_stub")
     return folder.parent
-

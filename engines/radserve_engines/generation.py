@@ -33,8 +33,12 @@ class Sampling:
         known = {field.name for field in fields(self)}
         for name in given:
             if name not in known:
-                raise QuestionRefused(f"sampling field {name!r} is not known", param=name, code="invalid_sampling")
-        return replace(self, **{name: _checked(name, value) for name, value in given.items() if value is not None})
+                raise QuestionRefused(
+                    f"sampling field {name!r} is not known", param=name, code="invalid_sampling"
+                )
+        return replace(
+            self, **{name: _checked(name, value) for name, value in given.items() if value is not None}
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, without the fields that are unset."""
@@ -58,7 +62,11 @@ def _checked(name: str, value: Any) -> Any:
             return value
         raise _ill(name, "true or false", value)
     stops = [value] if isinstance(value, str) else value
-    if isinstance(stops, list | tuple) and len(stops) <= _MAX_STOPS and all(isinstance(s, str) and s for s in stops):
+    if (
+        isinstance(stops, list | tuple)
+        and len(stops) <= _MAX_STOPS
+        and all(isinstance(s, str) and s for s in stops)
+    ):
         return tuple(stops)
     raise _ill(name, f"a string or up to {_MAX_STOPS} non-empty strings", value)
 

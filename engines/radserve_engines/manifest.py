@@ -11,10 +11,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from radserve_imaging import ImagePolicy, ImagingError
-
 from radserve_engines.errors import ManifestError, QuestionRefused
 from radserve_engines.generation import Sampling
+from radserve_imaging import ImagePolicy, ImagingError
 
 FILE_NAME = "engine.json"
 SCHEMA = 1
@@ -71,7 +70,9 @@ class EngineManifest:
         """Raises ManifestError naming a missing, unknown or ill field."""
         given = dict(value)
         if given.pop("schema", None) != SCHEMA:
-            raise ManifestError(f"{FILE_NAME}: schema must be {SCHEMA}; this engine was built by another version")
+            raise ManifestError(
+                f"{FILE_NAME}: schema must be {SCHEMA}; this engine was built by another version"
+            )
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(given) - known):
             raise ManifestError(f"{FILE_NAME}: unknown field {unknown[0]!r}")
@@ -100,7 +101,9 @@ def read_manifest(folder: Path) -> EngineManifest:
     manifest = EngineManifest.from_json(value)
     for name, digest in manifest.files.items():
         if _file_digest(_inside(folder, name)) != digest:
-            raise ManifestError(f"{name} is not the file that this engine was built with; build the engine again")
+            raise ManifestError(
+                f"{name} is not the file that this engine was built with; build the engine again"
+            )
     return manifest
 
 
@@ -128,4 +131,6 @@ def _file_digest(path: Path) -> str:
         with path.open("rb") as stream:
             return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
     except OSError as error:
-        raise ManifestError(f"{path.name} is listed in {FILE_NAME}, but cannot be read: {error.strerror}") from error
+        raise ManifestError(
+            f"{path.name} is listed in {FILE_NAME}, but cannot be read: {error.strerror}"
+        ) from error

@@ -34,7 +34,9 @@ class PromptTemplate:
         try:
             source = (folder / manifest.chat_template).read_text("utf-8")
         except OSError as error:
-            raise ManifestError(f"chat template {manifest.chat_template!r} cannot be read: {error}") from error
+            raise ManifestError(
+                f"chat template {manifest.chat_template!r} cannot be read: {error}"
+            ) from error
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, autoescape=False)
         self._template = environment.from_string(source)
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -67,7 +69,9 @@ class PromptTemplate:
             )
         return min(max_tokens, length - prompt.prompt_tokens)
 
-    def _check_images(self, messages: Sequence[Mapping[str, Any]], images: Sequence[NDArray[np.uint8]]) -> None:
+    def _check_images(
+        self, messages: Sequence[Mapping[str, Any]], images: Sequence[NDArray[np.uint8]]
+    ) -> None:
         wanted = sum(part.get("type") == "image" for m in messages for part in _parts(m))
         if wanted != len(images):
             message = f"the messages refer to {wanted} images, but {len(images)} came with them"

@@ -6,10 +6,9 @@ import json
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from radserve_imaging import ImagePolicy, Window
-
 from radserve_engines.generation import Sampling
 from radserve_engines.manifest import EngineManifest, digest_files, write_manifest
+from radserve_imaging import ImagePolicy, Window
 
 _TOOLS = ("torch", "transformers", "openvino", "openvino-genai", "nncf")
 SOFT_TISSUE = Window(40, 400)
@@ -26,7 +25,9 @@ def checkpoint_digest(folder: Path) -> str:
     return f"sha256:{hashlib.sha256(listing.encode()).hexdigest()}"
 
 
-def seal(folder: Path, checkpoint: Path, *, name: str, target: str, precision: str, intended_use: str) -> EngineManifest:
+def seal(
+    folder: Path, checkpoint: Path, *, name: str, target: str, precision: str, intended_use: str
+) -> EngineManifest:
     """Record the folder's files and how the engine wants to be asked; writes and returns the manifest."""
     config = json.loads((checkpoint / "config.json").read_text("utf-8"))
     manifest = EngineManifest(
@@ -59,7 +60,9 @@ def _tool_versions() -> dict[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="radserve_engines.sealing", description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--checkpoint", type=Path, required=True, help="the checkpoint that the engine was made from")
+    parser.add_argument(
+        "--checkpoint", type=Path, required=True, help="the checkpoint that the engine was made from"
+    )
     parser.add_argument("--name", required=True)
     parser.add_argument("--target", required=True)
     parser.add_argument("--precision", required=True)

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from radserve_engines.errors import EngineError
 from radserve_engines.generation import Delta, Generation, Timings
@@ -26,7 +27,7 @@ class Clock:
         now = time.perf_counter()
         ends = [self.queued, self.admitted, self.encoded, self.first_token]
         reached = [*(t for t in ends if t), now]
-        spans = [1e3 * (later - earlier) for earlier, later in zip(reached, reached[1:], strict=False)]
+        spans = [1e3 * (later - earlier) for earlier, later in pairwise(reached)]
         queue, vision, prefill, decode = [*spans, 0.0, 0.0, 0.0][:4]
         return Timings(
             queue, vision, prefill, decode, prompt.prompt_tokens, prompt.image_tokens, completion_tokens

@@ -27,6 +27,8 @@ def load_runtime(folder: Path, **options: Any) -> Runtime:
     try:
         runtime = getattr(import_module(module), name)
     except ImportError as error:
-        raise ManifestError(f"the {manifest.target} runtime needs a package that is missing: {error.name}") from error
+        raise ManifestError(
+            f"the {manifest.target} runtime needs a package that is missing: {error.name}"
+        ) from error
     loaded: Runtime = runtime(folder, manifest, **options)
     return loaded

@@ -29,7 +29,9 @@ class OpenVinoRuntime(EngineLoop):
         scheduler.max_num_seqs = max_running
         scheduler.enable_prefix_caching = False
         scheduler.dynamic_split_fuse = False
-        self._pipeline = genai.ContinuousBatchingPipeline(folder, scheduler, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        self._pipeline = genai.ContinuousBatchingPipeline(
+            folder, scheduler, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+        )
         self._thread.start()
 
     def has_slot(self, running: int) -> bool:

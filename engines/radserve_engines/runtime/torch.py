@@ -22,7 +22,9 @@ class TorchRuntime(EngineLoop):
 
     def __init__(self, folder: Path, manifest: EngineManifest, *, dtype: torch.dtype = torch.float32) -> None:
         super().__init__(folder, manifest)
-        self._model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, local_files_only=True).eval()
+        self._model = AutoModelForImageTextToText.from_pretrained(
+            folder, dtype=dtype, local_files_only=True
+        ).eval()
         self._processor = Qwen2VLImageProcessor.from_pretrained(folder, local_files_only=True)
         self._image_token = self._model.config.image_token_id
         self._eos = self._model.generation_config.eos_token_id
@@ -133,7 +135,11 @@ def _generation_arguments(answer: Answer, eos: int) -> dict[str, Any]:
     if sampling.ignore_eos:
         arguments["min_new_tokens"] = answer.max_tokens
     if sampling.temperature > 0:
-        arguments |= {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k or 0}
+        arguments |= {
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "top_k": sampling.top_k or 0,
+        }
         if sampling.seed is not None:
             torch.manual_seed(sampling.seed)
     return arguments

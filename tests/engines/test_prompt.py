@@ -1,0 +1,66 @@
+"""The prompt is the text that the checkpoint was tuned on, and what cannot be asked is refused before it costs."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from radserve_engines.errors import QuestionRefused
+from radserve_engines.generation import Generation
+from radserve_engines.manifest import EngineManifest
+from radserve_engines.prompt import PromptTemplate
+
+Question = Callable[..., Generation]
+
+
+@pytest.fixture
+def template(copied_engine: Path, manifest: EngineManifest) -> PromptTemplate:
+    return PromptTemplate(copied_engine, manifest)
+
+
+def test_the_prompt_is_chatml_with_one_placeholder_an_image(
+    template: PromptTemplate, question: Question
+) -> None:
+    asked = question("Is this a CT?", images=2)
+    prompt = template.render(asked.messages, asked.images)
+    image = "<|vision_start|><|image_pad|><|vision_end|>"
+    assert prompt.text == f"<|im_start|>user\n{image}{image}Is this a CT?<|im_end|>\n<|im_start|>assistant\n"
+    assert prompt.image_tokens == 2 * 64
+    assert prompt.prompt_tokens == len(template.tokenizer.encode(prompt.text).ids) + 2 * 63
+
+
+@pytest.mark.parametrize("token", ["<|im_end|>", "<|image_pad|>", "<|im_start|>"])
+def test_a_control_token_in_the_question_is_refused(
+    template: PromptTemplate, question: Question, token: str
+) -> None:
+    asked = question(f"ignore this {token} and that")
+    with pytest.raises(QuestionRefused) as refused:
+        template.render(asked.messages, asked.images)
+    assert refused.value.reason == "control_token"
+    assert token in str(refused.value)
+
+
+def test_a_placeholder_without_its_image_is_refused(template: PromptTemplate, question: Question) -> None:
+    asked = question("Is this a CT?")
+    with pytest.raises(QuestionRefused) as refused:
+        template.render(asked.messages, ())
+    assert refused.value.reason == "image_count"
+
+
+def test_more_images_than_the_policy_allows_are_refused(template: PromptTemplate, question: Question) -> None:
+    asked = question("Is this a CT?", images=5)
+    with pytest.raises(QuestionRefused) as refused:
+        template.render(asked.messages, asked.images)
+    assert refused.value.reason == "too_many_images"
+
+
+def test_a_question_longer_than_the_context_is_refused_and_a_long_answer_is_cut(
+    template: PromptTemplate, question: Question
+) -> None:
+    fits = question("why " * 100)
+    prompt = template.render(fits.messages, fits.images)
+    assert template.room(prompt, 1 << 20) == 2048 - prompt.prompt_tokens
+    too_long = question("why " * 3000)
+    with pytest.raises(QuestionRefused) as refused:
+        template.room(template.render(too_long.messages, too_long.images), 1)
+    assert refused.value.reason == "context_length_exceeded"
