@@ -1,0 +1,122 @@
+"""Compressed frames: the codestream's header is compared with the DICOM attributes, then imagecodecs decodes.
+
+imagecodecs' decoders return the raw codes; the sign is the header's to tell, and is extended here, because
+JPEG and JPEG-LS codestreams cannot carry one and some JPEG 2000 codestreams carry the wrong one.
+"""
+
+from dataclasses import dataclass, replace
+
+import imagecodecs
+import numpy as np
+
+from radserve_imaging.codestream import Codestream, read_jpeg, read_jpeg2000, require_end
+from radserve_imaging.errors import CorruptPixelDataError, UnsupportedPixelFormatError
+from radserve_imaging.header import PixelHeader
+from radserve_imaging.rle import decode_rle
+from radserve_imaging.samples import Samples, settle
+from radserve_imaging.syntaxes import Family
+from radserve_imaging.tags import BITS_ALLOCATED, describe
+
+_FAILURES = (
+    imagecodecs.Jpeg8Error,
+    imagecodecs.JpeglsError,
+    imagecodecs.Jpeg2kError,
+    ValueError,
+    RuntimeError,
+    MemoryError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedFrame:
+    """Stored values, (H, W) or (H, W, 3); the samples' colour coding; and what was odd."""
+
+    values: Samples
+    coding: str
+    warnings: tuple[str, ...] = ()
+
+
+def decode_compressed(frame: bytes, family: Family, header: PixelHeader) -> DecodedFrame:
+    """Decode one frame of any compressed transfer syntax; raises CorruptPixelDataError."""
+    if header.bits_allocated < 8 or header.floating:
+        name = describe(BITS_ALLOCATED)
+        raise UnsupportedPixelFormatError(
+            f"{name} is {header.bits_allocated} in a compressed frame", tag=name
+        )
+    if family == "rle":
+        raw = decode_rle(frame, header)
+        return DecodedFrame(settle(raw, header, header.bits_stored, header.high_bit), header.photometric)
+    return _decode_codestream(frame, family, header)
+
+
+def _decode_codestream(frame: bytes, family: Family, header: PixelHeader) -> DecodedFrame:
+    wavelet = family == "jpeg2000"
+    codestream = read_jpeg2000(frame) if wavelet else read_jpeg(frame)
+    _check_agreement(codestream, header)
+    require_end(frame, codestream)
+    try:
+        raw = _decode(frame, family, codestream.components)
+    except _FAILURES as error:
+        raise CorruptPixelDataError(f"the compressed frame cannot be decoded: {error}") from error
+    expected = (header.rows, header.columns, 3)[: 3 if header.samples == 3 else 2]
+    if raw.shape != expected:
+        raise CorruptPixelDataError(f"the frame decodes to {raw.shape}, where {expected} was declared")
+    warnings = _oddities(codestream, header, wavelet)
+    return DecodedFrame(_as_stored(raw, codestream, header), _coding(codestream, family, header), warnings)
+
+
+def _decode(frame: bytes, family: Family, components: int) -> Samples:
+    if family == "jpeg-ls":
+        return np.asarray(imagecodecs.jpegls_decode(frame))
+    if family == "jpeg2000":
+        return np.asarray(imagecodecs.jpeg2k_decode(frame, numthreads=1))
+    # Naming one colour space for in and out keeps the codes as they are; they are converted later.
+    space = "RGB" if components == 3 else None
+    return np.asarray(imagecodecs.jpeg8_decode(frame, colorspace=space, outcolorspace=space))
+
+
+def _check_agreement(codestream: Codestream, header: PixelHeader) -> None:
+    said = (codestream.width, codestream.height, codestream.components)
+    declared = (header.columns, header.rows, header.samples)
+    if said != declared:
+        raise CorruptPixelDataError(
+            f"the compressed frame is {said[0]} × {said[1]} px of {said[2]} component(s), but the DICOM "
+            f"header says {declared[0]} × {declared[1]} px of {declared[2]}"
+        )
+    if codestream.bits > header.bits_allocated:
+        raise CorruptPixelDataError(
+            f"the compressed frame has {codestream.bits} bits, but {header.bits_allocated} are allocated"
+        )
+
+
+def _oddities(codestream: Codestream, header: PixelHeader, wavelet: bool) -> tuple[str, ...]:
+    found = []
+    if codestream.bits != header.bits_stored:
+        found.append(f"Bits Stored is {header.bits_stored}, but the codestream has {codestream.bits} bits")
+    if wavelet and codestream.signed != header.signed:
+        sign = "signed" if header.signed else "unsigned"
+        found.append(
+            f"Pixel Representation is {sign}, but the codestream is not; values were taken as signed"
+        )
+    return tuple(found)
+
+
+def _as_stored(raw: Samples, codestream: Codestream, header: PixelHeader) -> Samples:
+    """The codes in the allocated width, their sign extended from the last bit both headers agree on.
+
+    If only one of the headers says signed, it is right: an encoder cannot claim a sign it was not told of.
+    """
+    bits = min(codestream.bits, header.bits_stored)
+    header = replace(header, signed=header.signed or codestream.signed)
+    return settle(raw.astype(f"u{header.bits_allocated // 8}"), header, bits, bits - 1)
+
+
+def _coding(codestream: Codestream, family: Family, header: PixelHeader) -> str:
+    """What the decoded samples are: JPEG may say so itself, JPEG 2000 has undone its own transform."""
+    if header.samples == 1:
+        return header.photometric
+    if family == "jpeg" and codestream.luma_chroma is not None:
+        return "YBR_FULL" if codestream.luma_chroma else "RGB"
+    if header.photometric in ("YBR_RCT", "YBR_ICT"):
+        return "RGB"
+    return "YBR_FULL" if header.photometric == "YBR_FULL_422" else header.photometric
