@@ -18,6 +18,11 @@ def demo_engine() -> Path:
     return _first(_PACKAGED / "demo-engine", _CHECKOUT / "models" / "radserve-demo" / "openvino-int8")
 
 
+def demo_checkpoint() -> Path:
+    """The checkpoint that the demonstration engine was made from; in a checkout only. Raises EngineFailed."""
+    return _first(_CHECKOUT / "models" / "radserve-demo" / "checkpoint")
+
+
 def _first(*places: Path) -> Path:
     for place in places:
         if place.is_dir():

@@ -58,6 +58,9 @@ def triton_command(engine: Path, model_repo: Path, workspace: Path, ports: Trito
         f"--metrics-port={ports.metrics}",
         "--allow-gpu-metrics=false",
         "--allow-cpu-metrics=false",
+        # The gateway pings while an engine is silent, to notice a dead one; Triton would call that abuse.
+        "--grpc-http2-max-ping-strikes=0",
+        "--grpc-keepalive-permit-without-calls=1",
         "--exit-timeout-secs=5",
         "--log-info=false",
     )

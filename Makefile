@@ -1,0 +1,38 @@
+# Two commands: `make demo` asks a real CT a question, `make test` runs every check. Both set up what they need.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint format ratios clean
+
+demo: .venv/serving
+	$(BIN)/radserve demo
+
+test: .venv/testing lint
+	$(BIN)/pytest
+
+lint: .venv/testing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/testing
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+ratios: .venv/testing
+	$(BIN)/python -m radserve_bench.ratios
+
+.venv/serving: pyproject.toml
+	$(PYTHON) -m venv .venv
+	@echo "Installing the server, Triton and OpenVINO into .venv (about a minute) …"
+	$(PIP) --editable '.[server,cpu]'
+	@touch $@
+
+.venv/testing: .venv/serving
+	@echo "Installing the test tools and the PyTorch baseline into .venv (about a minute) …"
+	$(PIP) --editable '.[test]'
+	@touch $@
+
+clean:
+	rm -rf .venv runs

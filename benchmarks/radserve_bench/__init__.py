@@ -1,0 +1,1 @@
+"""Load, latency and throughput: the server against a PyTorch baseline of the same checkpoint."""

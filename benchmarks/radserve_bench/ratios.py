@@ -1,0 +1,211 @@
+"""How much the chain gains over `transformers.generate`, as ratios: `python -m radserve_bench.ratios`.
+
+Both sides answer the same question about the same CT slice with the same checkpoint, on this machine, in this
+run, in turn: baseline, server, direct Triton, eight at once, and again, so that a change of the machine's speed
+falls on all of them. Answers are held at a fixed number of tokens; token counts come from usage.
+
+- TTFT, server: from before the request's first byte is sent until the first event with text, over HTTP, with the
+  image uploaded before. TTFT, baseline: from the call of `generate` until its first token; the processor's
+  resizing and normalising comes before the clock starts, in the baseline's favour.
+- Throughput: tokens of all answers over the wall time of eight questions; `generate` serves them one by one.
+- What the gateway adds: TTFT over HTTP less TTFT of the same pixels sent to Triton directly.
+
+The last line of stdout is one JSON document.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pydicom.data import get_testdata_file
+
+from radserve_bench.baseline import Baseline
+from radserve_bench.server import running_server
+from radserve_client.client import AsyncClient
+from radserve_engines.assets import demo_checkpoint
+from radserve_imaging import ImagePolicy, render
+from radserve_server.backend import Question
+from radserve_server.triton import TritonBackend
+
+QUESTION = "What abnormality is seen in the image?"
+_CONCURRENT = 8
+_VERSIONS = ("radserve", "torch", "transformers", "openvino-genai", "nvidia-pytriton")
+
+
+@dataclass(slots=True)
+class Rounds:
+    """What each round measured: seconds to the first token, tokens a second."""
+
+    baseline_ttft: list[float] = field(default_factory=list)
+    server_ttft: list[float] = field(default_factory=list)
+    triton_ttft: list[float] = field(default_factory=list)
+    baseline_rate: list[float] = field(default_factory=list)
+    server_rate: list[float] = field(default_factory=list)
+
+
+async def measure(rounds: int, tokens: int) -> dict[str, Any]:
+    """All rounds against one server that this call starts and ends; returns the JSON document."""
+    image = Path(str(get_testdata_file("J2K_pixelrep_mismatch.dcm", download=False)))
+    baseline = Baseline(demo_checkpoint(), tokens)
+    async with running_server() as server:
+        async with AsyncClient(server.url) as client:
+            (engine,) = await client.models()
+            image_id = await client.upload(image)
+        pixels = render(image.read_bytes(), ImagePolicy.from_json(engine["clinical"]["image_policy"])).pixels
+        triton = TritonBackend(server.triton_url)
+        async with httpx.AsyncClient(base_url=server.url, timeout=120) as http:
+            found = Rounds()
+            for number in range(rounds + 1):
+                one = Rounds()
+                await _round(one, baseline, http, triton, image_id, pixels, tokens)
+                if number:  # the first is the warm-up
+                    for name in Rounds.__slots__:
+                        getattr(found, name).extend(getattr(one, name))
+                    print(f"round {number} of {rounds}: {_progress(one)}", file=sys.stderr, flush=True)
+        await triton.close()
+    return _document(found, engine, rounds, tokens)
+
+
+async def _round(
+    found: Rounds,
+    baseline: Baseline,
+    http: httpx.AsyncClient,
+    triton: TritonBackend,
+    image_id: str,
+    pixels: Any,
+    tokens: int,
+) -> None:
+    ttft, rate = await asyncio.to_thread(baseline.ask, pixels, QUESTION)
+    found.baseline_ttft.append(ttft)
+    found.baseline_rate.append(rate)
+    for _ in range(5):  # a pair costs little: more of them, for a steadier difference
+        found.server_ttft.append((await _ask_server(http, image_id, tokens))[0])
+        found.triton_ttft.append(await _ask_triton(triton, pixels, tokens))
+    began = time.perf_counter()
+    answers = await asyncio.gather(*(_ask_server(http, image_id, tokens) for _ in range(_CONCURRENT)))
+    found.server_rate.append(sum(count for _, count in answers) / (time.perf_counter() - began))
+
+
+async def _ask_server(http: httpx.AsyncClient, image_id: str, tokens: int) -> tuple[float, int]:
+    """Seconds to the first event with text, and the tokens that usage counts."""
+    body = {
+        "model": "",
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image_url", "image_url": {"url": f"radserve://images/{image_id}"}},
+                    {"type": "text", "text": QUESTION},
+                ],
+            }
+        ],
+        "max_tokens": tokens,
+        "ignore_eos": True,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    first, count = 0.0, 0
+    began = time.perf_counter()
+    async with http.stream("POST", "/v1/chat/completions", json=body) as response:
+        async for line in response.aiter_lines():
+            if not line.startswith("data: {"):
+                continue
+            chunk = json.loads(line[6:])
+            if not first and any(choice["delta"].get("content") for choice in chunk["choices"]):
+                first = time.perf_counter() - began
+            count = (chunk.get("usage") or {}).get("completion_tokens", count)
+    return first, count
+
+
+async def _ask_triton(triton: TritonBackend, pixels: Any, tokens: int) -> float:
+    content = [{"type": "image"}, {"type": "text", "text": QUESTION}]
+    sampling = {"max_tokens": tokens, "ignore_eos": True}
+    question = Question(({"role": "user", "content": content},), (pixels,), sampling)
+    first = 0.0
+    began = time.perf_counter()
+    async for _ in triton.stream(question):
+        first = first or time.perf_counter() - began
+    return first
+
+
+def _document(found: Rounds, engine: dict[str, Any], rounds: int, tokens: int) -> dict[str, Any]:
+    pairs = len(found.server_ttft) // len(found.baseline_ttft)
+    ttft = [b / s for b, s in zip(found.baseline_ttft, found.server_ttft[::pairs], strict=True)]
+    rate = [s / b for s, b in zip(found.server_rate, found.baseline_rate, strict=True)]
+    added = [1e3 * (s - t) for s, t in zip(found.server_ttft, found.triton_ttft, strict=True)]
+    return {
+        "ratios": {
+            "baseline TTFT / server TTFT": _spread(ttft),
+            f"server tokens/s at {_CONCURRENT} / baseline tokens/s": _spread(rate),
+        },
+        "gateway adds to TTFT, ms": _spread(added),
+        "baseline TTFT, ms": _spread([1e3 * x for x in found.baseline_ttft]),
+        "server TTFT, ms": _spread([1e3 * x for x in found.server_ttft]),
+        "direct Triton TTFT, ms": _spread([1e3 * x for x in found.triton_ttft]),
+        "baseline tokens/s": _spread(found.baseline_rate),
+        f"server tokens/s at {_CONCURRENT}": _spread(found.server_rate),
+        "rounds": rounds,
+        "tokens an answer": tokens,
+        "engine": engine["clinical"]["digest"],
+        "machine": {"processor": _processor(), "cores": len(os.sched_getaffinity(0))},
+        "versions": {name: version(name) for name in _VERSIONS},
+    }
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {
+        "median": round(statistics.median(values), 3),
+        "min": round(min(values), 3),
+        "max": round(max(values), 3),
+    }
+
+
+def _progress(one: Rounds) -> str:
+    return (
+        f"TTFT {1e3 * one.baseline_ttft[0]:.0f} → {1e3 * statistics.median(one.server_ttft):.0f} ms, "
+        f"{one.baseline_rate[0]:.0f} → {one.server_rate[0]:.0f} tokens/s"
+    )
+
+
+def _processor() -> str:
+    with open("/proc/cpuinfo", encoding="utf-8") as lines:
+        return next(
+            (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown"
+        )
+
+
+def _print_table(document: dict[str, Any]) -> None:
+    rows = {
+        **document["ratios"],
+        **{k: v for k, v in document.items() if isinstance(v, dict) and "median" in v},
+    }
+    width = max(map(len, rows))
+    print(f"{'':<{width}}  {'median':>8} {'min':>8} {'max':>8}")
+    for name, spread in rows.items():
+        print(f"{name:<{width}}  {spread['median']:>8.2f} {spread['min']:>8.2f} {spread['max']:>8.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="radserve_bench.ratios", description="Ratios against the PyTorch baseline."
+    )
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--tokens", type=int, default=32, help="length of every answer")
+    given = parser.parse_args()
+    document = asyncio.run(measure(given.rounds, given.tokens))
+    _print_table(document)
+    print(json.dumps(document))
+
+
+if __name__ == "__main__":
+    main()

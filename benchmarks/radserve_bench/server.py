@@ -1,0 +1,44 @@
+"""A server of our own for the time of a measurement: `radserve up` on free ports."""
+
+import asyncio
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+_START_S, _STOP_S = 120.0, 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where it listens: the gateway's address, and Triton's gRPC host and port."""
+
+    url: str
+    triton_url: str
+
+
+@asynccontextmanager
+async def running_server() -> AsyncIterator[Server]:
+    """Up and ready inside the block, gone after it. Raises RuntimeError when it does not come up."""
+    command = (sys.executable, "-m", "radserve_client", "up", "--port", "0", "--log-level", "warning")
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    try:
+        yield await asyncio.wait_for(_addresses(process), _START_S)
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.wait(), _STOP_S)
+
+
+async def _addresses(process: asyncio.subprocess.Process) -> Server:
+    """Read from what `radserve up` says once it is ready."""
+    said = ""
+    while process.stdout and (line := (await process.stdout.readline()).decode()):
+        said += line
+        gateway = re.search(r"gateway\s+(http://\S+)", said)
+        triton = re.search(r"Triton\s+grpc://(\S+)", said)
+        if gateway and triton:
+            return Server(gateway[1], triton[1])
+    raise RuntimeError("radserve up ended before it was ready")

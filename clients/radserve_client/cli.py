@@ -1,0 +1,138 @@
+"""The `radserve` command: what each word means, and how a failure is told."""
+
+import argparse
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from radserve_client.client import DEFAULT_URL, AsyncClient
+from radserve_client.errors import ApiError, RadserveError
+from radserve_client.progress import Progress
+from radserve_client.telling import ask_aloud, tell_record
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; the exit status is 0, 1 for a failure that was told, 2 for wrong usage, 130 for Ctrl-C."""
+    given, rest = _parser().parse_known_args(arguments)
+    if rest and given.run is not _up:
+        _parser().error(f"unknown argument {rest[0]}")
+    given.rest = rest
+    try:
+        return int(given.run(given) or 0)
+    except RadserveError as error:
+        where = f" ({error.param})" if isinstance(error, ApiError) and error.param else ""
+        print(f"radserve: {error}{where}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"radserve: {error.filename or ''}: {error.strerror}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="radserve", description="Ask a medical image a question.")
+    words = parser.add_subparsers(required=True, metavar="COMMAND")
+    up = words.add_parser("up", help="start Triton with an engine, and the gateway before it")
+    up.add_argument("--engine", type=Path, help="engine folder (RADSERVE_ENGINE; default: the demo engine)")
+    up.epilog = "Further options go to the gateway: --host, --port, --api-keys-file, --insecure-open …"
+    up.set_defaults(run=_up)
+    ask = _asking(words, "ask", "ask a running server about images")
+    ask.add_argument("images", nargs="+", type=Path, metavar="FILE", help="DICOM, PNG or JPEG")
+    ask.add_argument("--question", "-q", required=True)
+    ask.add_argument("--max-tokens", type=int)
+    ask.add_argument("--record", action="store_true", help="print the rendering records as well")
+    ask.set_defaults(run=_ask)
+    render = _asking(words, "render", "show what the model would see of an image")
+    render.add_argument("image", type=Path, metavar="FILE", help="DICOM, PNG or JPEG")
+    render.add_argument("--out", type=Path, required=True, help="PNG to write")
+    render.set_defaults(run=_render)
+    demo = words.add_parser("demo", help="bring everything up, ask a real CT a few questions, and end")
+    demo.add_argument("--image", type=Path, help="your own DICOM, PNG or JPEG instead of the sample CT")
+    demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="where the picture goes")
+    demo.set_defaults(run=_demo)
+    key = words.add_parser("key", help="make an API key; prints the key, and the line for the key file")
+    key.add_argument("name", help="who the key is for")
+    key.set_defaults(run=_key)
+    words.add_parser("doctor", help="say what is missing on this machine").set_defaults(run=_doctor)
+    return parser
+
+
+def _asking(words: Any, name: str, help_text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = words.add_parser(name, help=help_text)
+    parser.add_argument(
+        "--url", default=os.environ.get("RADSERVE_URL", DEFAULT_URL), help="the server (RADSERVE_URL)"
+    )
+    parser.add_argument("--frame", type=int, help="frame of a multi-frame image, from 1")
+    parser.add_argument(
+        "--window", type=float, nargs=2, metavar=("CENTER", "WIDTH"), help="the reader's own window"
+    )
+    return parser
+
+
+def _options(given: argparse.Namespace) -> dict[str, Any]:
+    options: dict[str, Any] = {"frame": given.frame, "max_tokens": getattr(given, "max_tokens", None)}
+    if given.window:
+        options["window_center"], options["window_width"] = given.window
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _client(given: argparse.Namespace) -> AsyncClient:
+    return AsyncClient(given.url, api_key=os.environ.get("RADSERVE_API_KEY"))
+
+
+def _up(given: argparse.Namespace) -> None:
+    from radserve_client.up import up
+
+    up(given.engine, given.rest)
+
+
+def _ask(given: argparse.Namespace) -> None:
+    async def ask() -> None:
+        async with _client(given) as client:
+            answer = await ask_aloud(client, given.images, given.question, **_options(given))
+        for record in answer.clinical["images"] if given.record else ():
+            tell_record(record)
+
+    asyncio.run(ask())
+
+
+def _render(given: argparse.Namespace) -> None:
+    async def render() -> None:
+        with Progress(f"Rendering {given.image.name}"):
+            async with _client(given) as client:
+                rendered = await client.render(given.image, **_options(given))
+        given.out.write_bytes(rendered.png)
+        tell_record(rendered.record, indent="")
+        print(f"written: {given.out}")
+
+    asyncio.run(render())
+
+
+def _demo(given: argparse.Namespace) -> None:
+    from radserve_client.demo import demo
+
+    demo(given.image, given.out)
+
+
+def _key(given: argparse.Namespace) -> None:
+    from radserve_server.auth import hash_key, make_key
+
+    key = make_key()
+    print(f"key, shown only now:      {key}")
+    print(f"line for --api-keys-file: {given.name}:{hash_key(key)}")
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    from radserve_client.doctor import examine
+
+    ill = 0
+    for finding in examine():
+        print(f"{'ok ' if finding.well else '!! '} {finding.subject:<22} {finding.found}")
+        if not finding.well:
+            ill += 1
+            print(f"    → {finding.advice}")
+    print("Nothing is missing." if not ill else f"{ill} of these need attention.")
+    return 1 if ill else 0

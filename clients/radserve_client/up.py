@@ -1,0 +1,173 @@
+"""`radserve up`: Triton with an engine, and the gateway before it, as one command that ends cleanly."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from radserve_client.errors import RadserveError
+from radserve_client.progress import Progress
+
+if TYPE_CHECKING:
+    from radserve_server.embedded import Gateway
+    from radserve_server.settings import Settings
+    from radserve_server.supervisor import Supervisor
+    from radserve_server.triton import TritonBackend
+
+ENGINE_VARIABLE = "RADSERVE_ENGINE"
+_LOOPBACK = "127.0.0.1"
+
+
+class CannotStart(RadserveError):
+    """The server cannot start on this machine as it is; the message says why and what to do."""
+
+
+def up(engine: Path | None, gateway_arguments: Sequence[str]) -> None:
+    """Run until SIGTERM or Ctrl-C. Raises CannotStart."""
+    try:
+        import radserve_engines.embedded_triton
+        import radserve_server.embedded  # noqa: F401
+    except ImportError as error:
+        message = f"{error.name} is missing: pip install 'radserve[server,cpu]', then try `radserve doctor`"
+        raise CannotStart(message) from error
+    settings = _settings(gateway_arguments)
+    folder = _engine_folder(engine)
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    with (
+        tempfile.TemporaryDirectory(prefix="radserve-") as workspace,
+        contextlib.suppress(asyncio.CancelledError),
+    ):
+        asyncio.run(_serve(folder, settings, Path(workspace)))
+
+
+async def _serve(engine: Path, settings: "Settings", workspace: Path) -> None:
+    from radserve_server.embedded import Gateway
+    from radserve_server.triton import TritonBackend
+
+    listener = _listen(settings)  # first, so that a port in use is told before anything is started
+    grpc_port, metrics_port = _free_ports(2)
+    backend = TritonBackend(f"{_LOOPBACK}:{grpc_port}", settings.triton_model)
+    triton = _triton(engine, workspace, grpc_port, metrics_port, backend)
+    try:
+        gateway = Gateway(settings, backend)
+        _end_on_signal(gateway)
+        await _start(triton)
+        announcement = asyncio.create_task(_announce(gateway, listener, grpc_port, metrics_port))
+        await gateway.serve(sockets=[listener])
+        await announcement
+    except ValueError as error:
+        raise CannotStart(str(error)) from error
+    finally:
+        listener.close()
+        await triton.stop()
+        await backend.close()
+
+
+async def _start(triton: "Supervisor") -> None:
+    from radserve_server.supervisor import ChildFailed
+
+    try:
+        with Progress("Starting Triton and loading the engine"):
+            await triton.start()
+    except ChildFailed as error:
+        raise CannotStart(f"{error}; its own words stand above") from error
+
+
+async def _announce(gateway: "Gateway", listener: socket.socket, grpc_port: int, metrics_port: int) -> None:
+    while not gateway.started and not gateway.should_exit:
+        await asyncio.sleep(0.02)
+    if gateway.started:
+        host, port = listener.getsockname()[:2]
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        print("radserve is ready; Ctrl-C ends it.")
+        print(f"  gateway  http://{address}   (its pages: /docs)")
+        print(
+            f"  Triton   grpc://{_LOOPBACK}:{grpc_port}   metrics http://{_LOOPBACK}:{metrics_port}/metrics",
+            flush=True,
+        )
+
+
+def _end_on_signal(gateway: "Gateway") -> None:
+    """The first signal lets running answers finish, the second does not; before the start is done it stops at once."""
+    starting = asyncio.current_task()
+
+    def end() -> None:
+        gateway.force_exit = gateway.should_exit
+        gateway.should_exit = True
+        if not gateway.started and starting:
+            starting.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, end)
+
+
+def _triton(
+    engine: Path, workspace: Path, grpc_port: int, metrics_port: int, backend: "TritonBackend"
+) -> "Supervisor":
+    from radserve_engines.assets import model_repo
+    from radserve_engines.embedded_triton import TritonPorts, triton_command
+    from radserve_engines.errors import EngineError
+    from radserve_server.backend import EngineUnavailable
+    from radserve_server.supervisor import Supervisor
+
+    async def answers() -> bool:
+        try:
+            await asyncio.wait_for(backend.describe(), 5.0)
+        except (EngineUnavailable, TimeoutError):
+            return False
+        return True
+
+    try:
+        command = triton_command(engine, model_repo(), workspace, TritonPorts(grpc_port, metrics_port))
+    except EngineError as error:
+        raise CannotStart(str(error)) from error
+    return Supervisor("Triton", command.arguments, command.environment, answers)
+
+
+def _settings(arguments: Sequence[str]) -> "Settings":
+    from radserve_server.settings import load_settings
+
+    environment = {name: value for name, value in os.environ.items() if name != ENGINE_VARIABLE}
+    try:
+        return load_settings(list(arguments), environment)
+    except ValueError as error:
+        raise CannotStart(str(error)) from error
+
+
+def _engine_folder(given: Path | None) -> Path:
+    """Checked here as well as in Triton's process, so that a bad folder is told in a line."""
+    from radserve_engines.assets import demo_engine
+    from radserve_engines.errors import EngineError
+    from radserve_engines.manifest import read_manifest
+
+    try:
+        folder = given or Path(os.environ.get(ENGINE_VARIABLE) or demo_engine())
+        read_manifest(folder)
+    except EngineError as error:
+        raise CannotStart(str(error)) from error
+    return folder
+
+
+def _listen(settings: "Settings") -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host.strip("[]"), settings.port), family=family, backlog=1024)
+    except OSError as error:
+        message = (
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; choose another --port"
+        )
+        raise CannotStart(message) from error
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server((_LOOPBACK, 0))) for _ in range(count)]
+        return [int(s.getsockname()[1]) for s in sockets]
