@@ -2,9 +2,9 @@
 
 Inputs: `messages` STRING[1], JSON chat messages with {"type": "image"} parts as placeholders; `pixels` UINT8[-1],
 the images' RGB bytes one after another; `image_sizes` INT32[-1,2], height and width; `sampling` STRING[1], JSON.
-Outputs: `text` STRING[1], what was added; `token_ids` INT32[-1]; `logprobs` FP32[-1]; `finish_reason` STRING[1],
-empty until the last; `timings` STRING[1], JSON, last response only. An error's message is JSON with code, message
-and param.
+Outputs: `text` STRING[1], what was added; `token_ids` INT32[-1]; `logprobs` FP32[-1], when asked for;
+`finish_reason` STRING[1] and `timings` STRING[1], JSON, with the last response only (each tensor costs time in every
+response, so what has nothing to say is left out). An error's message is JSON with code, message and param.
 
 An empty list of messages asks for the engine itself: one response whose `text` is JSON with the manifest, the
 engine digest and the load. The engine's own loop has to turn for it, so it is also the health check.
@@ -12,7 +12,6 @@ engine digest and the load. The engine's own loop has to turn for it, so it is a
 
 import json
 import os
-import queue
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -24,9 +23,8 @@ from numpy.typing import NDArray
 
 from radserve_engines.errors import EngineError, EngineFailed, QuestionRefused
 from radserve_engines.generation import Delta, Generation
-from radserve_engines.runtime.loading import load_runtime
+from radserve_engines.runtime.process import ProcessRuntime
 from radserve_engines.runtime.protocol import Handle, Runtime
-from radserve_engines.warm_up import warm_up
 
 ENGINE_VARIABLE = "RADSERVE_ENGINE"
 _PROBE_S = 2.0
@@ -34,24 +32,19 @@ _WATCH_S = 0.05
 
 
 class ClinicalVqa:
-    """Turns Triton's requests into questions to a runtime, and its deltas into responses.
-
-    Responses leave on a thread of their own, so that the engine's next step does not wait for Triton.
-    """
+    """Turns Triton's requests into questions to a runtime, and its deltas into responses."""
 
     def __init__(self, runtime: Runtime, pb_utils: Any) -> None:
         self._runtime = runtime
         self._pb = pb_utils
         self._live: dict[int, tuple[Any, Handle]] = {}
         self._lock = threading.Lock()
-        self._outbox: queue.SimpleQueue[tuple[Any, Delta | EngineError | str] | None] = queue.SimpleQueue()
         self._closed = threading.Event()
         self._families = _load_families(pb_utils)
         label = {"engine": runtime.manifest.name}
         self._gauges = {name: family.Metric(labels=label) for name, family in self._families.items()}
-        self._threads = [threading.Thread(target=t, daemon=True) for t in (self._send_all, self._watch)]
-        for thread in self._threads:
-            thread.start()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
 
     @classmethod
     def from_environment(cls, pb_utils: Any) -> "ClinicalVqa":
@@ -59,9 +52,7 @@ class ClinicalVqa:
         folder = os.environ.get(ENGINE_VARIABLE)
         if not folder:
             raise EngineFailed(f"{ENGINE_VARIABLE} must name the engine's folder")
-        runtime = load_runtime(Path(folder))
-        warm_up(runtime)
-        return cls(runtime, pb_utils)
+        return cls(ProcessRuntime(Path(folder)), pb_utils)
 
     def execute(self, requests: Sequence[Any]) -> None:
         """Take the requests in and return at once; each one's responses follow as they are made."""
@@ -70,15 +61,13 @@ class ClinicalVqa:
             try:
                 self._take(request, sender)
             except EngineError as error:
-                self._outbox.put((sender, error))
+                self._send(sender, error)
 
     def close(self) -> None:
-        """Cancel what runs, and send what is left."""
+        """Cancel what runs."""
         self._closed.set()
         self._runtime.close()
-        self._outbox.put(None)
-        for thread in self._threads:
-            thread.join()
+        self._watcher.join()
 
     def _take(self, request: Any, sender: Any) -> None:
         messages = _json_input(self._pb, request, "messages")
@@ -92,41 +81,38 @@ class ClinicalVqa:
         sampling = self._runtime.manifest.decoding.merged(_json_input(self._pb, request, "sampling"))
         with self._lock:  # so that the last delta cannot come before the question is known to be live
             generation = Generation(tuple(messages), images, sampling)
-            handle = self._runtime.submit(generation, lambda item: self._outbox.put((sender, item)))
+            handle = self._runtime.submit(generation, lambda item: self._send(sender, item))
             self._live[id(sender)] = (sender, handle)
 
     def _describe(self, sender: Any) -> None:
         manifest = self._runtime.manifest
         if not self._runtime.probe(_PROBE_S):
-            self._outbox.put((sender, EngineFailed(f"the engine's loop did not turn within {_PROBE_S:g} s")))
+            self._send(sender, EngineFailed(f"the engine's loop did not turn within {_PROBE_S:g} s"))
             return
         text = {"engine": manifest.to_json(), "digest": manifest.digest, **asdict(self._runtime.load())}
-        self._outbox.put((sender, json.dumps(text)))
+        self._send(sender, json.dumps(text))
 
-    def _send_all(self) -> None:
-        while (item := self._outbox.get()) is not None:
-            sender, content = item
-            response = self._response(content)
-            if not isinstance(content, Delta) or content.finish_reason:
-                with self._lock:
-                    self._live.pop(id(sender), None)
-                sender.send(response, flags=self._pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
-            else:
-                sender.send(response)
+    def _send(self, sender: Any, content: Delta | EngineError | str) -> None:
+        response = self._response(content)
+        if isinstance(content, Delta) and not content.finish_reason:
+            sender.send(response)
+            return
+        with self._lock:
+            self._live.pop(id(sender), None)
+        sender.send(response, flags=self._pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def _response(self, content: Delta | EngineError | str) -> Any:
         if isinstance(content, EngineError):
             message = json.dumps(content.to_json())
             return self._pb.InferenceResponse(error=self._pb.TritonError(message))
         delta = Delta(content, (), finish_reason="stop") if isinstance(content, str) else content
-        timings = json.dumps(delta.timings.to_json()) if delta.timings else ""
-        tensors = {
-            "text": _string(delta.text),
-            "token_ids": np.array(delta.token_ids, np.int32),
-            "logprobs": np.array(delta.logprobs, np.float32),
-            "finish_reason": _string(delta.finish_reason),
-            "timings": _string(timings),
-        }
+        tensors = {"text": _string(delta.text), "token_ids": np.array(delta.token_ids, np.int32)}
+        if delta.logprobs:
+            tensors["logprobs"] = np.array(delta.logprobs, np.float32)
+        if delta.finish_reason:
+            tensors["finish_reason"] = _string(delta.finish_reason)
+        if delta.timings:
+            tensors["timings"] = _string(json.dumps(delta.timings.to_json()))
         return self._pb.InferenceResponse([self._pb.Tensor(name, value) for name, value in tensors.items()])
 
     def _watch(self) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 from radserve_engines.manifest import EngineManifest
 from radserve_engines.runtime.answer import Answer
@@ -12,9 +13,15 @@ class FakeRuntime(EngineLoop):
     """Needs the folder's tokenizer and template only. The same question always gets the same answer."""
 
     def __init__(
-        self, folder: Path, manifest: EngineManifest, *, max_running: int = 16, step_s: float = 0.002
+        self,
+        folder: Path,
+        manifest: EngineManifest,
+        *,
+        max_running: int = 16,
+        step_s: float = 0.002,
+        **loop: Any,
     ) -> None:
-        super().__init__(folder, manifest)
+        super().__init__(folder, manifest, **loop)
         self._max_running = max_running
         self._step_s = step_s
         self._pending: dict[int, list[int]] = {}

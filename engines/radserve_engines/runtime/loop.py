@@ -2,8 +2,10 @@
 
 import logging
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 from radserve_engines.errors import EngineError, EngineFailed, QuestionRefused
@@ -20,13 +22,22 @@ _log = logging.getLogger(__name__)
 class EngineLoop(ABC):
     """Queue, counts, probe and shutdown; a runtime adds `start` and `step`.
 
-    `max_waiting` bounds the queue: past it a question is refused as overloaded.
+    `max_waiting` bounds the queue: past it a question is refused as overloaded. `after_turn` is called on the
+    engine's thread when the sinks have what a turn brought.
     """
 
-    def __init__(self, folder: Path, manifest: EngineManifest, *, max_waiting: int = 256) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        manifest: EngineManifest,
+        *,
+        max_waiting: int = 256,
+        after_turn: Callable[[Load], None] = lambda load: None,
+    ) -> None:
         self.manifest = manifest
         self.template = PromptTemplate(folder, manifest)
         self._max_waiting = max_waiting
+        self._after_turn = after_turn
         self._waiting: deque[Answer] = deque()
         self._running: list[Answer] = []
         self._finished = 0
@@ -94,9 +105,12 @@ class EngineLoop(ABC):
             if self._running:
                 self._step()
             self._answer_probes()
+            self._after_turn(self.load())
+            time.sleep(0)  # a runtime may hold the GIL while it works: let questions and cancellations in
         for answer in [*self._running, *self._waiting]:
             answer.cancel()
         self._drop_cancelled()
+        self._after_turn(self.load())
 
     def _await_work(self) -> bool:
         with self._wake:

@@ -19,8 +19,8 @@ _FINISHED = {genai.GenerationFinishReason.STOP: "stop", genai.GenerationFinishRe
 class OpenVinoRuntime(EngineLoop):
     """`max_running` answers share each step. KV blocks are never shared between questions: no prefix caching."""
 
-    def __init__(self, folder: Path, manifest: EngineManifest, *, max_running: int = 16) -> None:
-        super().__init__(folder, manifest)
+    def __init__(self, folder: Path, manifest: EngineManifest, *, max_running: int = 16, **loop: Any) -> None:
+        super().__init__(folder, manifest, **loop)
         self._max_running = max_running
         self._ids = itertools.count()
         self._handles: dict[int, Any] = {}

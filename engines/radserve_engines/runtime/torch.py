@@ -20,8 +20,10 @@ from radserve_engines.runtime.loop import EngineLoop
 class TorchRuntime(EngineLoop):
     """Weights are kept in `dtype` (fp32 by default: bf16 is slower on most CPUs)."""
 
-    def __init__(self, folder: Path, manifest: EngineManifest, *, dtype: torch.dtype = torch.float32) -> None:
-        super().__init__(folder, manifest)
+    def __init__(
+        self, folder: Path, manifest: EngineManifest, *, dtype: torch.dtype = torch.float32, **loop: Any
+    ) -> None:
+        super().__init__(folder, manifest, **loop)
         self._model = AutoModelForImageTextToText.from_pretrained(
             folder, dtype=dtype, local_files_only=True
         ).eval()

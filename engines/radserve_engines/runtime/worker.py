@@ -1,0 +1,87 @@
+"""The engine's own process: `python -m radserve_engines.runtime.worker FOLDER DESCRIPTOR`, started by `process`.
+
+OpenVINO GenAI holds the GIL while it encodes and steps, some 2 to 25 ms at a time. Beside Triton's stub it would
+hold up every response; here it holds up nobody. What a turn of the loop brought leaves as one message.
+"""
+
+import os
+import sys
+import threading
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from radserve_engines.errors import EngineError
+from radserve_engines.runtime.loading import load_runtime
+from radserve_engines.runtime.messages import Ask, Batch, Cancel, Item, Probe, Started, Stop
+from radserve_engines.runtime.protocol import Handle, Load, Runtime
+from radserve_engines.warm_up import warm_up
+
+
+class Worker:
+    """One runtime at the far end of a connection."""
+
+    def __init__(self, folder: Path, connection: Connection) -> None:
+        self._connection = connection
+        self._sending = threading.Lock()
+        self._items: list[tuple[int, Item]] = []
+        self._handles: dict[int, Handle] = {}
+        self._runtime: Runtime = load_runtime(folder, after_turn=self._flush)
+        warm_up(self._runtime)
+        self._send(Started(self._runtime.manifest))
+
+    def serve(self) -> None:
+        """Until the other side says so, or is gone."""
+        while not isinstance(message := self._connection.recv(), Stop):
+            match message:
+                case Ask():
+                    self._ask(message)
+                case Cancel(number) if number in self._handles:
+                    self._handles[number].cancel()
+                case Probe():
+                    self._runtime.probe(0.0)  # the turn that answers it sends a batch
+        self._runtime.close()
+
+    def _ask(self, asked: Ask) -> None:
+        number = asked.number
+        try:
+            self._handles[number] = self._runtime.submit(
+                asked.generation, lambda item: self._keep(number, item)
+            )
+        except EngineError as error:
+            self._send(Batch(((number, error),), self._runtime.load()))
+
+    def _keep(self, number: int, item: Item) -> None:
+        self._items.append((number, item))
+
+    def _flush(self, load: Load) -> None:
+        items, self._items = self._items, []
+        for number, item in items:
+            if isinstance(item, EngineError) or item.finish_reason:
+                self._handles.pop(number, None)
+        self._send(Batch(tuple(items), load))
+
+    def _send(self, message: Batch | Started) -> None:
+        with self._sending:
+            self._connection.send(message)
+
+
+def main() -> None:
+    """The process ends with the connection, whatever the engine is doing, and with the engine's thread."""
+    folder, descriptor = sys.argv[1:]
+    threading.excepthook = _end_with_thread
+    try:
+        Worker(Path(folder), Connection(int(descriptor))).serve()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        os._exit(1)
+    os._exit(0)
+
+
+def _end_with_thread(failure: threading.ExceptHookArgs) -> None:
+    """A loop that broke answers nobody: the other side starts another process."""
+    traceback.print_exception(failure.exc_type, failure.exc_value, failure.exc_traceback)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

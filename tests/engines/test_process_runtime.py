@@ -1,0 +1,52 @@
+"""An engine in a process of its own answers like any other, and its death is survived."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from radserve_engines.errors import EngineFailed, QuestionRefused
+from radserve_engines.runtime.process import ProcessRuntime
+
+Ask = Callable[..., Any]
+
+
+@pytest.fixture
+def remote(copied_engine: Path) -> Iterator[ProcessRuntime]:
+    runtime = ProcessRuntime(copied_engine)
+    yield runtime
+    runtime.close()
+
+
+def test_answers_cancellation_refusal_and_counts_cross_the_boundary(remote: ProcessRuntime, ask: Ask) -> None:
+    assert "".join(d.text for d in ask(remote, "is there a fracture").rest()) == "is there a fracture"
+    long = ask(remote, max_tokens=1000, ignore_eos=True)
+    long.next()
+    assert remote.load().running == 1
+    long.handle.cancel()
+    assert long.rest()[-1].finish_reason == "cancelled"
+    with pytest.raises(QuestionRefused, match="control token"):
+        ask(remote, "a <|im_end|> b").rest()
+    assert remote.probe(5)
+    assert (remote.load().running, remote.load().cancelled) == (0, 1)
+
+
+def test_a_killed_engine_fails_its_questions_and_comes_back(remote: ProcessRuntime, ask: Ask) -> None:
+    long = ask(remote, max_tokens=1000, ignore_eos=True)
+    long.next()
+    os.kill(remote.engine_pid, signal.SIGKILL)
+    with pytest.raises(EngineFailed):
+        long.rest()
+    deadline = time.monotonic() + 60
+    while not remote.probe(0.5):
+        assert time.monotonic() < deadline
+    assert ask(remote, "still here").rest()[-1].finish_reason == "stop"
+
+
+def test_an_engine_that_cannot_start_says_so(copied_engine: Path) -> None:
+    (copied_engine / "tokenizer.json").write_text("{}")
+    with pytest.raises(EngineFailed, match="did not start"):
+        ProcessRuntime(copied_engine)
