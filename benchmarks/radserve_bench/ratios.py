@@ -67,7 +67,7 @@ async def measure(rounds: int, tokens: int) -> dict[str, Any]:
             found = Rounds()
             for number in range(rounds + 1):
                 one = Rounds()
-                await _round(one, baseline, http, triton, image_id, pixels, tokens)
+                await _round(one, baseline, http, triton, engine["id"], image_id, pixels, tokens)
                 if number:  # the first is the warm-up
                     for name in Rounds.__slots__:
                         getattr(found, name).extend(getattr(one, name))
@@ -81,6 +81,7 @@ async def _round(
     baseline: Baseline,
     http: httpx.AsyncClient,
     triton: TritonBackend,
+    model: str,
     image_id: str,
     pixels: Any,
     tokens: int,
@@ -89,17 +90,17 @@ async def _round(
     found.baseline_ttft.append(ttft)
     found.baseline_rate.append(rate)
     for _ in range(5):  # a pair costs little: more of them, for a steadier difference
-        found.server_ttft.append((await _ask_server(http, image_id, tokens))[0])
+        found.server_ttft.append((await _ask_server(http, model, image_id, tokens))[0])
         found.triton_ttft.append(await _ask_triton(triton, pixels, tokens))
     began = time.perf_counter()
-    answers = await asyncio.gather(*(_ask_server(http, image_id, tokens) for _ in range(_CONCURRENT)))
+    answers = await asyncio.gather(*(_ask_server(http, model, image_id, tokens) for _ in range(_CONCURRENT)))
     found.server_rate.append(sum(count for _, count in answers) / (time.perf_counter() - began))
 
 
-async def _ask_server(http: httpx.AsyncClient, image_id: str, tokens: int) -> tuple[float, int]:
+async def _ask_server(http: httpx.AsyncClient, model: str, image_id: str, tokens: int) -> tuple[float, int]:
     """Seconds to the first event with text, and the tokens that usage counts."""
     body = {
-        "model": "",
+        "model": model,
         "messages": [
             {
                 "role": "user",
@@ -117,6 +118,7 @@ async def _ask_server(http: httpx.AsyncClient, image_id: str, tokens: int) -> tu
     first, count = 0.0, 0
     began = time.perf_counter()
     async with http.stream("POST", "/v1/chat/completions", json=body) as response:
+        response.raise_for_status()
         async for line in response.aiter_lines():
             if not line.startswith("data: {"):
                 continue

@@ -10,7 +10,7 @@ from typing import Any
 from radserve_client.client import DEFAULT_URL, AsyncClient
 from radserve_client.errors import ApiError, RadserveError
 from radserve_client.progress import Progress
-from radserve_client.telling import ask_aloud, tell_record
+from radserve_client.telling import ask_aloud, tell_record, tell_warnings
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -75,7 +75,7 @@ def _asking(words: Any, name: str, help_text: str) -> argparse.ArgumentParser:
 def _options(given: argparse.Namespace) -> dict[str, Any]:
     options: dict[str, Any] = {"frame": given.frame, "max_tokens": getattr(given, "max_tokens", None)}
     if given.window:
-        options["window_center"], options["window_width"] = given.window
+        options["window"] = dict(zip(("center", "width"), given.window, strict=True))
     return {name: value for name, value in options.items() if value is not None}
 
 
@@ -93,6 +93,7 @@ def _ask(given: argparse.Namespace) -> None:
     async def ask() -> None:
         async with _client(given) as client:
             answer = await ask_aloud(client, given.images, given.question, **_options(given))
+            tell_warnings(answer)
         for record in answer.clinical["images"] if given.record else ():
             tell_record(record)
 

@@ -86,7 +86,7 @@ class AsyncClient:
     ) -> AsyncIterator[str | Answer]:
         """Like `stream`, about images that were uploaded before.
 
-        `options` are the fields of /v1/vqa: max_tokens, temperature, frame, window_center, window_width …
+        `options` are the fields of /v1/vqa: max_tokens, temperature, frame, window ({"center", "width"}) …
         """
         body = {"image_ids": list(image_ids), "question": question, **options}
         request = self._http.build_request(
@@ -112,7 +112,7 @@ class AsyncClient:
         raise AnswerBroken("the server sent no answer")
 
     async def render(self, image: Image, **options: Any) -> Rendered:
-        """What the model would see of this image; options: frame, window_center, window_width."""
+        """What the model would see of this image; options: frame, window ({"center", "width"})."""
         body = {"image_id": await self.upload(image), **options}
         response = await self._send("POST", "/v1/render", json=body, headers={"accept": "application/json"})
         return _read_rendered(response.json())

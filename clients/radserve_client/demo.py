@@ -13,7 +13,7 @@ from pathlib import Path
 from radserve_client.client import AsyncClient
 from radserve_client.errors import RadserveError
 from radserve_client.progress import Progress
-from radserve_client.telling import ask_aloud, tell_record
+from radserve_client.telling import ask_aloud, tell_record, tell_warnings
 
 # A 512 × 512 head CT in JPEG 2000 that pydicom's package brings along (MIT licence).
 _SAMPLE = ("data", "test_files", "J2K_pixelrep_mismatch.dcm")
@@ -42,11 +42,13 @@ async def _demo(image: Path, out: Path) -> None:
             print(f"Q  {question}")
             answer = await ask_aloud(client, [image], question)
             print()
+        print("What the server adds to each of these answers")
+        tell_warnings(answer)
         rendered = await client.render(image)
     out.mkdir(parents=True, exist_ok=True)
     picture = out / "what-the-model-saw.png"
     picture.write_bytes(rendered.png)
-    print("What the model saw, and how it came about (the rendering record)")
+    print("\nWhat the model saw, and how it came about (the rendering record)")
     tell_record(answer.clinical["images"][0])
     print(f"\nThe same as a picture: {picture}")
     print("This model is small and for demonstration: do not use its answers for any patient.")

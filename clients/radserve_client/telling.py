@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from radserve_client.client import Answer, AsyncClient, Image
+from radserve_client.errors import AnswerBroken
 
 
 async def ask_aloud(client: AsyncClient, images: Sequence[Image], question: str, **options: Any) -> Answer:
-    """Print the answer as it streams, then what it took; returns it."""
+    """Print the answer as it streams, then what it took; returns it. The clock starts before the question is sent."""
     image_ids = [await client.upload(image) for image in images]
     began = time.perf_counter()
     first = 0.0
@@ -16,13 +17,17 @@ async def ask_aloud(client: AsyncClient, images: Sequence[Image], question: str,
     async for item in client.stream_about(image_ids, question, **options):
         if isinstance(item, Answer):
             print()
-            _tell_cost(item, first - began if first else 0.0, time.perf_counter() - began)
-            for warning in item.clinical.get("warnings", ()):
-                print(f"   ! {warning}")
+            _tell_cost(item, (first or time.perf_counter()) - began)
             return item
         first = first or time.perf_counter()
         print(item, end="", flush=True)
-    raise AssertionError("stream_about ends with an Answer or raises")
+    raise AnswerBroken("the server sent no answer")
+
+
+def tell_warnings(answer: Answer) -> None:
+    """Print what the server wants to be known about this answer."""
+    for warning in answer.clinical.get("warnings", ()):
+        print(f"   ! {warning}")
 
 
 def tell_record(record: Mapping[str, Any], indent: str = "  ") -> None:
@@ -34,13 +39,13 @@ def tell_record(record: Mapping[str, Any], indent: str = "  ") -> None:
         print(f"{indent}{name:<{width}}  {_plain(value)}")
 
 
-def _tell_cost(answer: Answer, first_s: float, total_s: float) -> None:
+def _tell_cost(answer: Answer, first_s: float) -> None:
     tokens = int(answer.usage["completion_tokens"])
-    rate = tokens / total_s if total_s else 0.0
-    engine = answer.clinical["engine"]
+    decode_s = answer.clinical["timings"]["decode_ms"] / 1e3
+    rate = f"{(tokens - 1) / decode_s:.0f} tokens/s" if tokens > 1 and decode_s > 0 else "one token"
+    digest = answer.clinical["engine"]["digest"][:19]
     print(
-        f"   TTFT {1e3 * first_s:.0f} ms · {tokens} tokens · {rate:.0f} tokens/s · {answer.finish_reason}"
-        f" · engine {engine['digest'][:19]}…"
+        f"   TTFT {1e3 * first_s:.0f} ms · {tokens} tokens, {rate} · {answer.finish_reason} · engine {digest}…"
     )
 
 

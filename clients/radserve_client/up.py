@@ -8,6 +8,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,8 +32,8 @@ class CannotStart(RadserveError):
 def up(engine: Path | None, gateway_arguments: Sequence[str]) -> None:
     """Run until SIGTERM or Ctrl-C. Raises CannotStart."""
     try:
-        import radserve_engines.embedded_triton
-        import radserve_server.embedded  # noqa: F401
+        for needed in ("radserve_engines.embedded_triton", "radserve_server.embedded"):
+            import_module(needed)
     except ImportError as error:
         message = f"{error.name} is missing: pip install 'radserve[server,cpu]', then try `radserve doctor`"
         raise CannotStart(message) from error
@@ -113,7 +114,7 @@ def _triton(
     engine: Path, workspace: Path, grpc_port: int, metrics_port: int, backend: "TritonBackend"
 ) -> "Supervisor":
     from radserve_engines.assets import model_repo
-    from radserve_engines.embedded_triton import TritonPorts, triton_command
+    from radserve_engines.embedded_triton import HARMLESS, TritonPorts, triton_command
     from radserve_engines.errors import EngineError
     from radserve_server.backend import EngineUnavailable
     from radserve_server.supervisor import Supervisor
@@ -129,7 +130,7 @@ def _triton(
         command = triton_command(engine, model_repo(), workspace, TritonPorts(grpc_port, metrics_port))
     except EngineError as error:
         raise CannotStart(str(error)) from error
-    return Supervisor("Triton", command.arguments, command.environment, answers)
+    return Supervisor("Triton", command.arguments, command.environment, answers, noise=HARMLESS)
 
 
 def _settings(arguments: Sequence[str]) -> "Settings":

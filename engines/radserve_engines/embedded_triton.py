@@ -12,6 +12,12 @@ from radserve_engines.errors import EngineFailed
 from radserve_engines.triton_model import ENGINE_VARIABLE
 
 _LOOPBACK = "127.0.0.1"
+# What Triton says at every start and end on a machine without a GPU.
+HARMLESS = (
+    "pinned memory pool will not be available",
+    "CudaDriverHelper has not been initialized",
+    "Signal (15)",
+)
 
 
 @dataclass(frozen=True, slots=True)

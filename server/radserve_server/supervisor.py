@@ -5,6 +5,7 @@ import ctypes
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -20,6 +21,7 @@ class ChildFailed(Exception):
 class Supervisor:
     """One child in a process group of its own. `answers` tells whether the child does its work.
 
+    What the child says on stderr is passed on, but for lines that contain one of `noise`.
     Should this process be killed outright, the kernel ends the child (PR_SET_PDEATHSIG).
     """
 
@@ -30,6 +32,7 @@ class Supervisor:
         environment: Mapping[str, str],
         answers: Callable[[], Awaitable[bool]],
         *,
+        noise: Sequence[str] = (),
         grace_s: float = 10.0,
     ) -> None:
         self.name = name
@@ -37,9 +40,11 @@ class Supervisor:
         self._arguments = tuple(arguments)
         self._environment = dict(environment)
         self._answers = answers
+        self._noise = tuple(noise)
         self._grace_s = grace_s
         self._child: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
+        self._relay: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -53,6 +58,7 @@ class Supervisor:
         while not await self._answers():
             if child.returncode is not None:
                 self._end_group(child)
+                await self._finish_relay()
                 raise ChildFailed(f"{self.name} ended with status {child.returncode} while it started")
             if time.monotonic() > deadline:
                 await self.stop()
@@ -76,6 +82,7 @@ class Supervisor:
                 _log.warning("%s did not end within %g s of SIGTERM: killing it", self.name, self._grace_s)
         self._end_group(child)
         await child.wait()
+        await self._finish_relay()
         self._child = None
 
     async def _keep(self) -> None:
@@ -94,9 +101,29 @@ class Supervisor:
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         self._child = await asyncio.create_subprocess_exec(
-            *self._arguments, env=self._environment, start_new_session=True, preexec_fn=_die_with_parent
+            *self._arguments,
+            env=self._environment,
+            stderr=asyncio.subprocess.PIPE,
+            limit=1 << 20,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
         )
+        if self._child.stderr:
+            self._relay = asyncio.create_task(
+                self._pass_on(self._child.stderr), name=f"stderr of {self.name}"
+            )
         return self._child
+
+    async def _finish_relay(self) -> None:
+        """The pipe ends with the last process of the group."""
+        if self._relay:
+            await asyncio.gather(self._relay, return_exceptions=True)
+
+    async def _pass_on(self, stderr: asyncio.StreamReader) -> None:
+        while line := await stderr.readline():
+            text = line.decode(errors="replace")
+            if text.strip() and not any(noise in text for noise in self._noise):
+                sys.stderr.write(text)
 
     def _end_group(self, child: asyncio.subprocess.Process) -> None:
         """Whatever the child started and left behind goes with it."""

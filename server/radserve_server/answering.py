@@ -1,0 +1,152 @@
+"""One question on its way: a place among the others, its images, the engine's stream, and the end of it."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+
+from radserve_server.admission import Place
+from radserve_server.backend import Delta, Question
+from radserve_server.delta_pump import Batch, DeltaPump
+from radserve_server.engine_watch import Engine
+from radserve_server.errors import EngineUnavailable, InvalidRequest
+from radserve_server.provenance import describe_answer
+from radserve_server.rendering import Rendered, Source
+from radserve_server.services import Services
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a route read from its request; `started` is the request's arrival on time.perf_counter."""
+
+    engine: Engine
+    messages: tuple[dict[str, Any], ...]
+    sources: tuple[Source, ...]
+    sampling: dict[str, Any]
+    started: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What is known when an answer is complete: how it ended, token counts, and `clinical`."""
+
+    finish_reason: str
+    usage: dict[str, int]
+    clinical: dict[str, Any]
+
+
+def check_image_count(engine: Engine, count: int, param: str) -> None:
+    """Refuse more images than the engine's policy allows, before any is decoded."""
+    most = engine.policy.max_images
+    if count > most:
+        message = f"{count} images were sent; {engine.name} takes {most} at most"
+        raise InvalidRequest(message, code="too_many_images", param=param)
+
+
+class RunningAnswer:
+    """Make one with `begin`, read `batches`, then `ending`; `close` it in every case."""
+
+    def __init__(self, services: Services, asked: Asked, place: Place) -> None:
+        self._services = services
+        self._asked = asked
+        self._place = place
+        self._pump: DeltaPump | None = None
+        self._first: Batch = ()
+        self._times: dict[str, float] = {}
+        self._records: list[dict[str, Any]] = []
+        self._ending: Ending | None = None
+
+    @classmethod
+    async def begin(cls, services: Services, asked: Asked) -> "RunningAnswer":
+        """Wait for a place, render, ask, wait for the first delta: until then, errors have a true status."""
+        arrived = time.perf_counter()
+        answer = cls(services, asked, await services.admission.enter())
+        answer._times["admission_ms"] = _ms_since(arrived)
+        try:
+            rendered = await answer._render()
+            question = Question(asked.messages, tuple(image.pixels for image in rendered), asked.sampling)
+            stream = services.backend.stream(question)
+            answer._pump = DeltaPump(stream, services.settings.engine_silence_s, answer._place.release)
+            answer._first = await answer._take()
+        except BaseException:
+            await answer.close()
+            raise
+        answer._note_first()
+        return answer
+
+    async def batches(self) -> AsyncGenerator[Batch, None]:
+        """The deltas, all that wait at once; ends after the one with a finish_reason. Raises GatewayError."""
+        batch = self._first
+        seen = time.perf_counter()
+        while not batch[-1].finish_reason:
+            yield batch
+            batch = await self._take()
+            now = time.perf_counter()
+            self._services.metrics.inter_token_seconds.observe((now - seen) / len(batch))
+            seen = now
+        self._ending = self._finish(batch[-1])
+        yield batch
+
+    @property
+    def ending(self) -> Ending:
+        """There once `batches` has ended."""
+        if self._ending is None:
+            raise EngineUnavailable("the answer is not complete")
+        return self._ending
+
+    async def close(self) -> None:
+        """Cancel what still runs."""
+        if self._pump is not None:
+            await self._pump.stop()
+        self._place.release()
+
+    async def _render(self) -> list[Rendered]:
+        began = time.perf_counter()
+        engine, renderer = self._asked.engine, self._services.renderer
+        rendered = await asyncio.gather(
+            *(renderer.render(source, engine.policy, engine.policy_digest) for source in self._asked.sources)
+        )
+        self._records = [image.record for image in rendered]
+        self._times["decode_render_ms"] = _ms_since(began)
+        return list(rendered)
+
+    async def _take(self) -> Batch:
+        """The next deltas; an engine that fails is not ready until it answers the watch again."""
+        if self._pump is None:
+            raise EngineUnavailable("the question was not asked yet")
+        try:
+            batch = await self._pump.take()
+            if batch[-1].finish_reason == "cancelled":
+                raise EngineUnavailable("the engine cancelled the answer", code="engine_cancelled")
+        except EngineUnavailable as error:
+            if error.code == EngineUnavailable.default_code:
+                self._services.watch.fail(error.message)
+            raise
+        return batch
+
+    def _note_first(self) -> None:
+        self._times["ttft_ms"] = _ms_since(self._asked.started)
+        self._services.metrics.first_token_seconds.observe(self._times["ttft_ms"] / 1000)
+
+    def _finish(self, last: Delta) -> Ending:
+        self._times["total_ms"] = _ms_since(self._asked.started)
+        timings = {**(last.timings or {}), **self._times}
+        prompt, completion = int(timings.get("prompt_tokens", 0)), int(timings.get("completion_tokens", 0))
+        metrics = self._services.metrics
+        metrics.prompt_tokens.inc(prompt)
+        metrics.generation_tokens.inc(completion)
+        metrics.queue_seconds.observe((timings["admission_ms"] + timings.get("queue_ms", 0)) / 1000)
+        metrics.e2e_seconds.observe(timings["total_ms"] / 1000)
+        metrics.success.labels(last.finish_reason).inc()
+        usage = {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+        }
+        clinical = describe_answer(self._asked.engine, self._records, last.finish_reason, timings)
+        return Ending(last.finish_reason, usage, clinical)
+
+
+def _ms_since(start: float) -> float:
+    return (time.perf_counter() - start) * 1000

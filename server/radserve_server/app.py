@@ -1,0 +1,97 @@
+"""The gateway as an ASGI app: parts, routes, error handlers, start and end."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse, Response
+
+from radserve_server import chat, health, images, models, renderings, vqa
+from radserve_server.access import AccessLayer
+from radserve_server.backend import Backend
+from radserve_server.disconnect import cancel
+from radserve_server.documentation import DESCRIPTION, describe_api
+from radserve_server.errors import GatewayError, InvalidRequest, RequestTimeout, Unauthorized
+from radserve_server.services import Services, build_services, services_of
+from radserve_server.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+_ROUTERS = (chat.router, vqa.router, images.router, renderings.router, models.router, health.router)
+
+
+def create_app(settings: Settings, backend: Backend) -> FastAPI:
+    """The app; its lifespan starts the decoding workers and the watch over the engine."""
+    app = FastAPI(
+        title="radserve",
+        version=models.own_version(),
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        middleware=[Middleware(AccessLayer)],
+        redoc_url=None,
+        exception_handlers={
+            GatewayError: _answer_gateway_error,
+            RequestValidationError: _answer_validation_error,
+            HTTPException: _answer_http_error,
+        },
+    )
+    app.state.services = build_services(settings, backend)
+    for router in _ROUTERS:
+        app.include_router(router)
+    app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: Services = app.state.services
+    tasks: list[asyncio.Future[None]] = []
+    try:
+        await services.pool.start()
+        await services.watch.probe()
+        tasks += [asyncio.ensure_future(services.watch.run()), asyncio.ensure_future(services.sweep())]
+        yield
+    finally:
+        await cancel(*tasks)
+        await services.pool.stop()
+        await services.backend.close()
+
+
+async def _answer_gateway_error(request: Request, error: Exception) -> Response:
+    """The table of errors is the class itself."""
+    if not isinstance(error, GatewayError):
+        raise error
+    services_of(request).metrics.note_failure(error)
+    headers = {}
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(error.retry_after_s)
+    if isinstance(error, Unauthorized):
+        headers["www-authenticate"] = "Bearer"
+    if isinstance(error, RequestTimeout):
+        headers["connection"] = (
+            "close"  # elsewhere the rest of a body is drained, so that the client can read
+        )
+    return JSONResponse(error.to_json(), error.status, headers)
+
+
+async def _answer_validation_error(request: Request, error: Exception) -> Response:
+    """FastAPI's own, of path parameters."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    first = error.errors()[0]
+    refused = InvalidRequest(str(first["msg"]), param=".".join(str(step) for step in first["loc"][1:]))
+    return await _answer_gateway_error(request, refused)
+
+
+async def _answer_http_error(_: Request, error: Exception) -> Response:
+    """Starlette's own: no such route, no such method."""
+    if not isinstance(error, HTTPException):
+        raise error
+    codes = {404: "not_found", 405: "method_not_allowed"}
+    code = codes.get(error.status_code, "invalid_request")
+    refused = InvalidRequest(str(error.detail), code=code)
+    return JSONResponse(refused.to_json(), error.status_code, error.headers)

@@ -1,0 +1,77 @@
+"""POST /v1/chat/completions: OpenAI's way of asking."""
+
+from collections.abc import AsyncGenerator
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from radserve_server.access import started_at
+from radserve_server.answering import Asked, RunningAnswer, check_image_count
+from radserve_server.answers import ChatShape
+from radserve_server.auth import Caller
+from radserve_server.backend import Delta
+from radserve_server.bodies import parse_json, read_body, require_json
+from radserve_server.chat_schema import ChatRequest
+from radserve_server.conversation import read_conversation
+from radserve_server.disconnect import while_connected
+from radserve_server.documentation import CHAT
+from radserve_server.pictures import fetch_picture, read_as
+from radserve_server.services import Services, services_of
+from radserve_server.sse import DONE, EventStream, encode_event
+
+router = APIRouter(tags=["ask"])
+
+
+@router.post("/v1/chat/completions", **CHAT)
+async def complete_chat(request: Request, caller: Caller) -> Response:
+    """Answer a question about images in OpenAI's shape, at once or as server-sent events."""
+    services = services_of(request)
+    settings = services.settings
+    require_json(request)
+    body = await read_body(request, settings.max_body_bytes, settings.body_timeout_s)
+    wanted = parse_json(ChatRequest, body)
+    asked = await _ask(services, wanted, caller, started_at(request))
+    shape = ChatShape(asked.engine.name, bool(wanted.logprobs))
+    if not wanted.stream:
+        return JSONResponse(await while_connected(request.receive, _complete(services, asked, shape)))
+    answer = await while_connected(request.receive, RunningAnswer.begin(services, asked))
+    include_usage = bool(wanted.stream_options and wanted.stream_options.include_usage)
+    return EventStream(_events(answer, shape, include_usage), answer.close, services.metrics.note_failure)
+
+
+async def _ask(services: Services, wanted: ChatRequest, caller: str, started: float) -> Asked:
+    engine = services.watch.require(wanted.model)
+    conversation = read_conversation(wanted.messages)
+    check_image_count(engine, len(conversation.images), "messages")
+    limit = services.settings.max_image_bytes
+    pictures = [
+        await fetch_picture(image.url, caller, services.store, limit, image.param)
+        for image in conversation.images
+    ]
+    sources = read_as(pictures, wanted.clinical)
+    return Asked(engine, conversation.messages, sources, wanted.sampling(), started)
+
+
+async def _complete(services: Services, asked: Asked, shape: ChatShape) -> dict[str, object]:
+    answer = await RunningAnswer.begin(services, asked)
+    try:
+        deltas: list[Delta] = []
+        async for batch in answer.batches():
+            deltas += batch
+        return shape.completion(deltas, answer.ending)
+    finally:
+        await answer.close()
+
+
+async def _events(
+    answer: RunningAnswer, shape: ChatShape, include_usage: bool
+) -> AsyncGenerator[bytes, None]:
+    opening = encode_event(shape.opening())
+    async for batch in answer.batches():
+        if any(delta.text or delta.token_ids for delta in batch):
+            yield opening + encode_event(shape.content(batch))
+            opening = b""
+    yield opening + encode_event(shape.closing(answer.ending))
+    if include_usage:
+        yield encode_event(shape.usage(answer.ending))
+    yield DONE

@@ -1,0 +1,144 @@
+"""What the OpenAPI document says of each route besides its docstring: bodies, answers, errors, examples."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from radserve_server import examples
+from radserve_server.chat_schema import ChatRequest
+from radserve_server.vqa_schema import RenderRequest, VqaRequest
+
+DESCRIPTION = """Ask a medical vision-language model about images, DICOM included.
+
+Every error has the shape `{"error": {"message", "type", "param", "code"}}` with a true HTTP status; 429 and
+503 carry `Retry-After`. What is ours in OpenAI's answers stands under `clinical`: the engine and its digest,
+the rendering record of each image, warnings and timings in ms. For demonstration and research, not for
+clinical use, unless the engine's own gate and labelling say otherwise."""
+
+_SCHEMA = "#/components/schemas/"
+_MODELS = (ChatRequest, VqaRequest, RenderRequest)
+_IMAGE_TYPES = ("application/dicom", "image/png", "image/jpeg")
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+
+
+def _error(description: str, code: str, param: str | None = None) -> dict[str, Any]:
+    detail = {"message": description, "type": "invalid_request_error", "param": param, "code": code}
+    media = {"schema": {"$ref": f"{_SCHEMA}Error"}, "example": {"error": detail}}
+    return {"description": description, "content": {"application/json": media}}
+
+
+_ERRORS: dict[int, dict[str, Any]] = {
+    400: _error(
+        "the request or an image in it is wrong", "truncated_dicom", "messages.0.content.0.image_url.url"
+    ),
+    401: _error("no API key, or one that is not known", "invalid_api_key"),
+    404: _error("no such model or image", "image_not_found", "image_ids"),
+    413: _error("a body or an image over its limit", "body_too_large", "body"),
+    415: _error("a Content-Type that is not read here", "unsupported_media_type", "Content-Type"),
+    429: _error("too many questions at once; see Retry-After", "overloaded"),
+    503: _error("the engine does not answer; see Retry-After", "engine_unavailable"),
+}
+
+
+def _route(
+    *errors: int, answers: dict[str, Any] | None = None, body: dict[str, Any] | None = None, status: int = 200
+) -> dict[str, Any]:
+    responses: dict[int, Any] = {code: _ERRORS[code] for code in errors}
+    if answers:
+        content = {kind: _media(example) for kind, example in answers.items()}
+        responses[status] = {"description": "as asked", "content": content}
+    extra = {"requestBody": {"required": True, "content": body}} if body else {}
+    return {"responses": responses, "openapi_extra": extra}
+
+
+def _media(example: object) -> dict[str, Any]:
+    return _BINARY if example is None else {"example": example}
+
+
+def _json(model: str, cases: dict[str, Any]) -> dict[str, Any]:
+    named = {name.replace(" ", "_"): {"summary": name, "value": value} for name, value in cases.items()}
+    return {"application/json": {"schema": {"$ref": f"{_SCHEMA}{model}"}, "examples": named}}
+
+
+def _form(fields: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    return {"multipart/form-data": {"schema": {"type": "object", "properties": fields, "required": required}}}
+
+
+_READING = {
+    "frame": {"type": "integer", "minimum": 1},
+    "window_center": {"type": "number"},
+    "window_width": {"type": "number"},
+    "window_function": {"enum": ["LINEAR", "LINEAR_EXACT", "SIGMOID"]},
+}
+_FILE = {"type": "string", "format": "binary"}
+_VQA_FORM = {
+    "image": {"type": "array", "items": _FILE},
+    "question": {"type": "string"},
+    **_READING,
+    "max_tokens": {"type": "integer"},
+    "temperature": {"type": "number"},
+    "top_p": {"type": "number"},
+    "top_k": {"type": "integer"},
+    "seed": {"type": "integer"},
+    "stop": {"type": "array", "items": {"type": "string"}},
+    "model": {"type": "string"},
+    "image_ids": {"type": "array", "items": {"type": "string"}},
+}
+
+CHAT = _route(
+    *(400, 401, 404, 413, 415, 429, 503),
+    answers={"application/json": examples.COMPLETION, "text/event-stream": examples.CHAT_EVENTS},
+    body=_json("ChatRequest", examples.CHAT_REQUESTS),
+)
+VQA = _route(
+    *(400, 401, 404, 413, 415, 429, 503),
+    answers={"application/json": examples.VQA_ANSWER, "text/event-stream": examples.VQA_EVENTS},
+    body={**_json("VqaRequest", examples.VQA_REQUESTS), **_form(_VQA_FORM, ["image", "question"])},
+)
+UPLOAD = _route(
+    *(400, 401, 413, 415),
+    answers={"application/json": examples.UPLOADED},
+    body=dict.fromkeys(_IMAGE_TYPES, _BINARY),
+    status=201,
+)
+DELETE_IMAGE = _route(401, 404, answers={"application/json": examples.DELETED})
+RENDER = _route(
+    *(400, 401, 404, 413, 415, 503),
+    answers={"image/png": None, "application/json": examples.RENDERING},
+    body={
+        **dict.fromkeys(_IMAGE_TYPES, _BINARY),
+        **_json("RenderRequest", examples.RENDER_REQUESTS),
+        **_form({"image": _FILE, **_READING}, ["image"]),
+    },
+)
+RENDER["openapi_extra"]["parameters"] = [
+    {"name": name, "in": "query", "required": False, "schema": schema, "description": "with a raw body"}
+    for name, schema in _READING.items()
+]
+MODELS = _route(401, answers={"application/json": examples.MODELS})
+VERSION = _route(401, answers={"application/json": examples.VERSION})
+HEALTH = _route(answers={"application/json": {"status": "live"}})
+READY = _route(answers={"application/json": {"status": "ready"}})
+READY["responses"][503] = {
+    "description": "the engine does not answer",
+    "content": {"application/json": {"example": {"status": "not_ready", "reason": "no answer within 2.5 s"}}},
+}
+METRICS = _route(answers={"text/plain": "radserve_num_requests_running 1.0"})
+
+
+def describe_api(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's OpenAPI document, with the bodies that routes read by themselves; made once."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        _, schemas = models_json_schema(
+            [(model, "validation") for model in _MODELS], ref_template=f"{_SCHEMA}{{model}}"
+        )
+        known = document.setdefault("components", {}).setdefault("schemas", {})
+        known.update(schemas["$defs"])
+        known["Error"] = examples.ERROR_SCHEMA
+        app.openapi_schema = document
+    return app.openapi_schema

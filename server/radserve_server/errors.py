@@ -1,0 +1,126 @@
+"""What a request can fail with, as one tree; each class carries its HTTP status and OpenAI's error type.
+
+GatewayError                 500 server_error
+├── InvalidRequest           400 invalid_request      (code says which)
+│   ├── QuestionRefused      400 by the engine: context_length_exceeded, invalid_sampling, …
+│   └── ImageRefused         400 by the decoder: radserve_imaging's codes, decoder_failed
+├── Unauthorized             401 invalid_api_key
+├── NotFound                 404 model_not_found, image_not_found, not_found
+├── RequestTimeout           408 request_timeout
+├── TooLarge                 413 body_too_large, too_large
+├── UnsupportedMediaType     415 unsupported_media_type
+├── Overloaded               429 overloaded           (Retry-After)
+├── ClientGone               499 client_gone          (nobody is left to read it)
+└── EngineUnavailable        503 engine_unavailable   (Retry-After)
+"""
+
+from typing import Any, ClassVar
+
+
+class GatewayError(Exception):
+    """The message is for the person who asked, `code` for programs, `param` names the field at fault."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    default_code: ClassVar[str] = "internal_error"
+    retry_after_s: ClassVar[int | None] = None
+
+    def __init__(self, message: str, *, code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        self.param = param
+
+    def to_json(self) -> dict[str, Any]:
+        """OpenAI's error shape."""
+        detail = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return {"error": detail}
+
+
+class InvalidRequest(GatewayError):
+    """The request is wrong; sending it again as it is will not help."""
+
+    status = 400
+    type = "invalid_request_error"
+    default_code = "invalid_request"
+
+
+class QuestionRefused(InvalidRequest):
+    """The engine cannot take this question."""
+
+    default_code = "question_refused"
+
+    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(message, code=code, param=param)
+
+
+class ImageRefused(InvalidRequest):
+    """An image that cannot be shown to the model."""
+
+    default_code = "decoder_failed"
+
+
+class Unauthorized(GatewayError):
+    """No API key, or one that is not known."""
+
+    status = 401
+    type = "authentication_error"
+    default_code = "invalid_api_key"
+
+
+class NotFound(GatewayError):
+    """No such route, model or image."""
+
+    status = 404
+    type = "invalid_request_error"
+    default_code = "not_found"
+
+
+class RequestTimeout(GatewayError):
+    """The body did not arrive in time."""
+
+    status = 408
+    type = "invalid_request_error"
+    default_code = "request_timeout"
+
+
+class TooLarge(GatewayError):
+    """A body or an image over its limit."""
+
+    status = 413
+    type = "invalid_request_error"
+    default_code = "body_too_large"
+
+
+class UnsupportedMediaType(GatewayError):
+    """A Content-Type that this route does not read."""
+
+    status = 415
+    type = "invalid_request_error"
+    default_code = "unsupported_media_type"
+
+
+class Overloaded(GatewayError):
+    """Too many questions at once."""
+
+    status = 429
+    type = "rate_limit_error"
+    default_code = "overloaded"
+    retry_after_s = 1
+
+
+class ClientGone(GatewayError):
+    """The client closed the connection before its answer was there."""
+
+    status = 499
+    type = "invalid_request_error"
+    default_code = "client_gone"
+
+
+class EngineUnavailable(GatewayError):
+    """The engine does not answer, or failed in the middle of an answer."""
+
+    status = 503
+    type = "server_error"
+    default_code = "engine_unavailable"
+    retry_after_s = 1

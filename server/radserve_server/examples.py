@@ -1,0 +1,124 @@
+"""Requests and answers as the OpenAPI document shows them."""
+
+from typing import Any
+
+_IMAGE_ID = f"sha256-{'0' * 64}"
+_USAGE = {"prompt_tokens": 91, "completion_tokens": 6, "total_tokens": 97}
+_TEXT = "No acute abnormality is seen."
+
+_RECORD = {
+    "media_type": "application/dicom",
+    "modality": "CT",
+    "frame": 1,
+    "voi": {
+        "source": "policy",
+        "center": 40.0,
+        "width": 400.0,
+        "function": "LINEAR",
+        "reason": "the policy's",
+    },
+    "size_in": [512, 512],
+    "size_out": [224, 224],
+}
+_CLINICAL = {
+    "engine": {"name": "radserve-demo", "digest": "sha256:…", "precision": "int8", "gate": "passed"},
+    "images": [_RECORD],
+    "finish_reason": "stop",
+    "warnings": [],
+    "timings": {"decode_render_ms": 4.1, "ttft_ms": 31.2, "total_ms": 58.0, "prefill_ms": 9.7},
+}
+_HEAD = '"id":"chatcmpl-1","created":1767225600,"model":"radserve-demo","object":"chat.completion.chunk"'
+
+
+def _question(url: str) -> list[dict[str, Any]]:
+    image = {"type": "image_url", "image_url": {"url": url}}
+    return [{"role": "user", "content": [image, {"type": "text", "text": "Is there a bleed?"}]}]
+
+
+CHAT_REQUESTS: dict[str, Any] = {
+    "a DICOM file as data URI": {
+        "model": "radserve-demo",
+        "messages": _question("data:application/dicom;base64,AAAA"),
+        "clinical": {"frame": 1, "window": {"center": 40, "width": 80}},
+    },
+    "an uploaded image, streamed": {
+        "model": "radserve-demo",
+        "messages": _question(f"radserve://images/{_IMAGE_ID}"),
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "max_tokens": 64,
+        "temperature": 0,
+    },
+}
+COMPLETION: dict[str, Any] = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1767225600,
+    "model": "radserve-demo",
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": _TEXT, "refusal": None},
+            "logprobs": None,
+            "finish_reason": "stop",
+        }
+    ],
+    "usage": _USAGE,
+    "clinical": _CLINICAL,
+}
+CHAT_EVENTS = (
+    f'data: {{{_HEAD},"choices":[{{"index":0,"delta":{{"role":"assistant","content":""}}}}]}}\n\n'
+    f'data: {{{_HEAD},"choices":[{{"index":0,"delta":{{"content":"No acute"}}}}]}}\n\n'
+    f'data: {{{_HEAD},"choices":[{{"index":0,"delta":{{}},"finish_reason":"stop"}}],"clinical":{{}}}}\n\n'
+    "data: [DONE]\n\n"
+)
+VQA_REQUESTS: dict[str, Any] = {
+    "uploaded images": {"image_ids": [_IMAGE_ID], "question": "Is there a bleed?", "max_tokens": 64},
+    "with a window": {
+        "image_ids": [_IMAGE_ID],
+        "question": "Is there a bleed?",
+        "window": {"center": 40, "width": 80},
+    },
+}
+VQA_ANSWER: dict[str, Any] = {
+    "answer": _TEXT,
+    "model": "radserve-demo",
+    "finish_reason": "stop",
+    "usage": _USAGE,
+    "clinical": _CLINICAL,
+}
+VQA_EVENTS = (
+    'event: delta\ndata: {"delta":"No acute"}\n\n'
+    'event: answer\ndata: {"answer":"No acute abnormality is seen.","model":"radserve-demo","clinical":{}}\n\n'
+)
+UPLOADED: dict[str, Any] = {
+    "image_id": _IMAGE_ID,
+    "object": "image",
+    "media_type": "application/dicom",
+    "bytes": 526336,
+    "expires_at": 1767229200,
+}
+DELETED: dict[str, Any] = {"image_id": _IMAGE_ID, "object": "image", "deleted": True}
+RENDER_REQUESTS: dict[str, Any] = {"an uploaded image": {"image_id": _IMAGE_ID, "frame": 1}}
+RENDERING: dict[str, Any] = {"png_base64": "iVBORw0K…", "record": _RECORD}
+MODELS: dict[str, Any] = {
+    "object": "list",
+    "data": [{"id": "radserve-demo", "object": "model", "created": 1767225600, "owned_by": "radserve"}],
+}
+VERSION: dict[str, Any] = {"version": "0.1.0", "engine_digest": "sha256:…"}
+ERROR_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"], "description": "the field at fault"},
+                "code": {"type": "string"},
+            },
+        }
+    },
+}

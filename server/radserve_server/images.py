@@ -1,0 +1,66 @@
+"""POST /v1/images: send an image once, ask about it often. DELETE /v1/images/{image_id}."""
+
+import time
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from radserve_imaging import ImagePolicy, Reading
+from radserve_server.auth import Caller
+from radserve_server.bodies import media_type_of, read_body
+from radserve_server.disconnect import while_connected
+from radserve_server.documentation import DELETE_IMAGE, UPLOAD
+from radserve_server.errors import UnsupportedMediaType
+from radserve_server.pictures import MEDIA_TYPES, UNDECLARED, Picture, open_picture
+from radserve_server.rendering import Source
+from radserve_server.services import Services, services_of
+
+router = APIRouter(tags=["images"])
+
+
+@router.post("/v1/images", status_code=201, **UPLOAD)
+async def upload_image(request: Request, caller: Caller) -> Response:
+    """Keep an image in memory for a while; it is decoded once now, so that a bad one is refused here."""
+    services = services_of(request)
+    picture = await read_raw_image(request, services)
+    await while_connected(request.receive, _try(services, picture))
+    image = services.store.put(caller, picture.image_id, picture.media_type, picture.data)
+    answer = {
+        "image_id": image.image_id,
+        "object": "image",
+        "media_type": image.media_type,
+        "bytes": len(image.data),
+        "expires_at": image.expires_at,
+    }
+    return JSONResponse(answer, 201)
+
+
+@router.delete("/v1/images/{image_id}", **DELETE_IMAGE)
+async def delete_image(request: Request, image_id: str, caller: Caller) -> Response:
+    """Forget an image and what was made of it."""
+    services = services_of(request)
+    services.store.delete(caller, image_id)
+    services.renderer.forget(image_id)
+    return JSONResponse({"image_id": image_id, "object": "image", "deleted": True})
+
+
+async def read_raw_image(request: Request, services: Services) -> Picture:
+    """A body that is one image; a media type that is none is refused before the body is read."""
+    declared = media_type_of(request)
+    if declared not in (*MEDIA_TYPES, *UNDECLARED):
+        message = f"Content-Type {declared[:100]} is not one of {', '.join(MEDIA_TYPES)}"
+        raise UnsupportedMediaType(message, param="Content-Type")
+    settings = services.settings
+    began = time.perf_counter()
+    body = await read_body(request, settings.max_image_bytes, settings.body_timeout_s)
+    services.metrics.body_seconds.observe(time.perf_counter() - began)
+    return open_picture(body, declared, "body")
+
+
+async def _try(services: Services, picture: Picture) -> None:
+    """Render as the engine would: the first question finds it done. Without an engine, by a default policy."""
+    engine = services.watch.engine
+    policy = ImagePolicy() if engine is None else engine.policy
+    digest = policy.digest() if engine is None else engine.policy_digest
+    source = Source(picture.image_id, picture.data, Reading(), "body")
+    await services.renderer.render(source, policy, digest)

@@ -1,0 +1,115 @@
+"""Images as requests carry them: base64 in a data URI, a reference to an upload, or plain bytes."""
+
+import asyncio
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+
+from radserve_imaging import ImagingError, Reading, Window, sniff
+from radserve_server.errors import ImageRefused, InvalidRequest, TooLarge
+from radserve_server.image_store import SCHEME, ImageStore, identify
+from radserve_server.rendering import Source
+from radserve_server.schemas import ReadingWish
+
+DICOM = "application/dicom"
+MEDIA_TYPES = (DICOM, "image/png", "image/jpeg")
+UNDECLARED = ("", "application/octet-stream")
+_HEAD = re.compile(r"data:(?P<media>[^;,]{0,100});base64,", re.IGNORECASE)
+_SLICE = 2**20  # of base64, a multiple of 4: the loop breathes after each
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image's bytes, sniffed; `param` is the request's field it came in."""
+
+    image_id: str
+    media_type: str
+    data: bytes
+    param: str
+
+
+def open_picture(data: bytes, declared: str, param: str) -> Picture:
+    """Check that bytes are what they are said to be; raises ImageRefused or InvalidRequest."""
+    if declared not in (*MEDIA_TYPES, *UNDECLARED):
+        known = ", ".join(MEDIA_TYPES)
+        raise InvalidRequest(
+            f"{declared[:100]} is not one of {known}", code="unsupported_media_type", param=param
+        )
+    try:
+        found = sniff(data)
+    except ImagingError as error:
+        raise ImageRefused(str(error), code=error.code, param=param) from None
+    if declared not in (found, *UNDECLARED):
+        message = f"the bytes are {found}, but {declared} was declared"
+        raise InvalidRequest(message, code="media_type_mismatch", param=param)
+    return Picture(identify(data), found, data, param)
+
+
+async def fetch_picture(url: str, owner: str, store: ImageStore, max_bytes: int, param: str) -> Picture:
+    """The image behind the URL of an image part; raises GatewayError naming `param`."""
+    if url.startswith(SCHEME):
+        image = store.get(owner, url.removeprefix(SCHEME), param)
+        return Picture(image.image_id, image.media_type, image.data, param)
+    if url[:8].lower().startswith(("http://", "https://")):
+        message = "remote images are not fetched: send a data: URI, or upload the image with POST /v1/images"
+        raise InvalidRequest(message, code="remote_image_refused", param=param)
+    head = _HEAD.match(url)
+    if head is None:
+        message = f"an image's URL must be data:<media type>;base64,… or {SCHEME}<image_id>"
+        raise InvalidRequest(message, code="invalid_image_url", param=param)
+    if (len(url) - head.end()) * 3 // 4 > max_bytes + 2:
+        raise TooLarge(f"the image is over {max_bytes:,} bytes", code="too_large", param=param)
+    data = await _decode_base64(url, head.end(), param)
+    return open_picture(data, head["media"].lower(), param)
+
+
+async def _decode_base64(url: str, start: int, param: str) -> bytes:
+    """Strictly: no line breaks, no foreign characters, no missing padding."""
+    if (len(url) - start) % 4:
+        raise _bad_base64(param)
+    pieces = []
+    try:
+        for begin in range(start, len(url), _SLICE):
+            text = url[begin : begin + _SLICE]
+            if begin + _SLICE < len(url) and text.endswith("="):
+                raise _bad_base64(param)
+            pieces.append(binascii.a2b_base64(text, strict_mode=True))
+            if len(text) == _SLICE:
+                await asyncio.sleep(0)
+    except (binascii.Error, ValueError):
+        raise _bad_base64(param) from None
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _bad_base64(param: str) -> InvalidRequest:
+    return InvalidRequest("the data: URI is not valid base64", code="invalid_base64", param=param)
+
+
+def read_as(pictures: list[Picture], wish: ReadingWish | None) -> tuple[Source, ...]:
+    """Apply the wish to the DICOM images, or to all where there is none, so that it is never ignored."""
+    if wish is None or (wish.frame is None and wish.window is None):
+        return tuple(_source(picture, Reading()) for picture in pictures)
+    if not pictures:
+        raise InvalidRequest("frame and window need an image", param="clinical")
+    window = wish.window
+    try:
+        reading = Reading(
+            wish.frame, None if window is None else Window(window.center, window.width, window.function)
+        )
+    except ImagingError as error:
+        raise InvalidRequest(str(error), code=error.code, param="window") from None
+    everywhere = all(picture.media_type != DICOM for picture in pictures)
+    return tuple(
+        _source(picture, reading if everywhere or picture.media_type == DICOM else Reading())
+        for picture in pictures
+    )
+
+
+def _source(picture: Picture, reading: Reading) -> Source:
+    return Source(picture.image_id, picture.data, reading, picture.param)
+
+
+def encode_base64(data: bytes) -> str:
+    """As text."""
+    return base64.b64encode(data).decode()

@@ -1,0 +1,131 @@
+"""What may be asked in JSON: OpenAI's chat completions with images, and our shorter way of asking."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+MAX_MESSAGES = 256
+
+
+class Strict(BaseModel):
+    """Unknown fields are refused by name, and "3" is not 3."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class WindowWish(Strict):
+    """A window over modality values (HU for CT), DICOM PS3.3 C.11.2."""
+
+    center: float
+    width: float
+    function: Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"] = "LINEAR"
+
+
+class ReadingWish(Strict):
+    """How to read the DICOM images of a question."""
+
+    frame: int | None = Field(None, ge=1, description="frame, counted from 1; default: the middle one")
+    window: WindowWish | None = Field(None, description="default: as the engine's image policy says")
+
+
+class Sampling(Strict):
+    """How to choose tokens; what is left out is as the engine's manifest says."""
+
+    max_tokens: int | None = Field(None, ge=1, le=1_000_000, description="longest answer")
+    temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False, description="0 is greedy")
+    top_p: float | None = Field(None, gt=0, le=1, allow_inf_nan=False)
+    top_k: int | None = Field(None, ge=1, le=1_000_000)
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    stop: str | list[str] | None = Field(None, description="up to four texts that end the answer")
+    ignore_eos: bool | None = Field(None, description="go on to max_tokens; for benchmarks")
+
+    def stops(self) -> list[str]:
+        """As a list."""
+        return [self.stop] if isinstance(self.stop, str) else list(self.stop or [])
+
+    @model_validator(mode="after")
+    def _check_stops(self) -> "Sampling":
+        if len(self.stops()) > 4 or not all(0 < len(text) <= 256 for text in self.stops()):
+            raise ValueError("stop must be one to four texts of 1 to 256 characters")
+        return self
+
+    def sampling(self) -> dict[str, Any]:
+        """For the engine: only what was given."""
+        names = ("max_tokens", "temperature", "top_p", "top_k", "seed", "ignore_eos")
+        given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return {**given, "stop": self.stops()} if self.stops() else given
+
+
+class TextPart(Strict):
+    """A piece of text."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ImageUrl(Strict):
+    """`url`: a `data:` URI of image/png, image/jpeg or application/dicom, or `radserve://images/<image_id>`."""
+
+    url: str
+    detail: Literal["auto", "low", "high"] | None = Field(None, description="accepted; the policy decides")
+
+
+class ImagePart(Strict):
+    """An image."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+class OtherPart(BaseModel):
+    """A part of another type; refused by name."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+
+    @model_validator(mode="after")
+    def _refuse(self) -> "OtherPart":
+        if self.type == "image_dicom":
+            raise ValueError("image_dicom is not available yet: upload the file with POST /v1/images")
+        raise ValueError("a part's type must be text or image_url")
+
+
+def _part_kind(value: Any) -> str:
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return {"text": "~text", "image_url": "~image"}.get(str(kind), "~other")
+
+
+def _content_kind(value: Any) -> str:
+    return "~parts" if isinstance(value, list) else "~string"
+
+
+Part = Annotated[
+    Annotated[TextPart, Tag("~text")]
+    | Annotated[ImagePart, Tag("~image")]
+    | Annotated[OtherPart, Tag("~other")],
+    Discriminator(_part_kind),
+]
+Content = Annotated[
+    Annotated[str, Tag("~string")] | Annotated[list[Part], Tag("~parts")], Discriminator(_content_kind)
+]
+
+
+class Message(Strict):
+    """One turn. What the SDKs' own assistant messages carry besides is accepted as long as it is empty."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Content
+    name: None = None
+    refusal: None = None
+    audio: None = None
+    function_call: None = None
+    tool_calls: Annotated[list[Any], Field(max_length=0)] | None = None
+    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
+
+
+class StreamOptions(Strict):
+    """`include_usage` asks for a last chunk with the token counts."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = Field(None, description="accepted; there is no obfuscation")

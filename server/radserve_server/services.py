@@ -1,0 +1,69 @@
+"""What all routes share, made once by the app and found on it."""
+
+import asyncio
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from radserve_server.admission import Admission
+from radserve_server.auth import Keyring
+from radserve_server.backend import Backend
+from radserve_server.engine_watch import EngineWatch
+from radserve_server.expiring_cache import ExpiringCache
+from radserve_server.image_store import ImageStore
+from radserve_server.metrics import Metrics
+from radserve_server.rendering import Key, Rendered, Renderer
+from radserve_server.settings import Settings
+from radserve_server.worker_pool import WorkerLimits, WorkerPool
+
+_SWEEP_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts that a request passes through."""
+
+    settings: Settings
+    backend: Backend
+    keyring: Keyring
+    watch: EngineWatch
+    admission: Admission
+    pool: WorkerPool
+    renderer: Renderer
+    store: ImageStore
+    metrics: Metrics
+
+    async def sweep(self) -> None:
+        """Forget expired images for ever and ever, whether or not anybody asks for them."""
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            self.store.sweep()
+            self.renderer.sweep()
+
+
+def build_services(settings: Settings, backend: Backend) -> Services:
+    """Join the parts by the settings; starts nothing."""
+    metrics = Metrics()
+    pool = WorkerPool(
+        WorkerLimits(settings.render_workers, settings.render_memory_bytes, settings.render_deadline_s)
+    )
+    cache: ExpiringCache[Key, Rendered] = ExpiringCache(
+        settings.rendering_cache_bytes, settings.rendering_ttl_s
+    )
+    return Services(
+        settings=settings,
+        backend=backend,
+        keyring=Keyring.load(settings.api_keys_file),
+        watch=EngineWatch(backend, settings.probe_interval_s, settings.probe_deadline_s),
+        admission=Admission(settings.max_running, settings.max_waiting, settings.max_wait_s),
+        pool=pool,
+        renderer=Renderer(pool, cache, settings.max_image_bytes, metrics),
+        store=ImageStore(settings.image_store_bytes, settings.image_ttl_s),
+        metrics=metrics,
+    )
+
+
+def services_of(request: Request) -> Services:
+    """The app's services."""
+    services: Services = request.app.state.services
+    return services
