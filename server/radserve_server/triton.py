@@ -15,6 +15,7 @@ import grpc  # type: ignore[import-untyped]
 import numpy as np
 
 from radserve_server.backend import Delta, EngineDescription, EngineUnavailable, Question, QuestionRefused
+from radserve_server.errors import GatewayError
 from radserve_server.errors import GatewayError, Overloaded
 
 if TYPE_CHECKING:
@@ -62,18 +63,25 @@ class TritonBackend:
         return _read_description(text)
 
     async def stream(self, question: Question) -> AsyncGenerator[Delta, None]:
-        """The answer's deltas; closing the generator cancels the question in the engine."""
+        """The answer's deltas; closing the generator cancels the question in the engine.
+
+        What comes last is held until the stream has ended by itself, which it does at once: Triton 2.51 cannot
+        shut down any more once a stream was cancelled after its last response.
+        """
         call = self._client().stream_infer(_once({"model_name": self._model, "inputs": _encode(question)}))
+        last: Delta | GatewayError = EngineUnavailable("the engine's answer ended before it was finished")
         try:
             with _transport_failures():
                 async for result, error in call:
                     if error is not None:
-                        raise _engine_error(error.message())
-                    delta = _decode(result.get_response())
-                    yield delta
-                    if delta.finish_reason:
-                        return
-            raise EngineUnavailable("the engine's answer ended before it was finished")
+                        last = _engine_error(error.message())
+                    elif (delta := _decode(result.get_response())).finish_reason:
+                        last = delta
+                    else:
+                        yield delta
+            if not isinstance(last, Delta):
+                raise last
+            yield last
         finally:
             call.cancel()
 
@@ -97,7 +105,7 @@ def _transport_failures() -> "Iterator[None]":
     try:
         yield
     except grpc.aio.AioRpcError as error:
-        _LOG.warning("Triton: %s %s", error.code().name, error.details())
+        _LOG.debug("Triton: %s %s", error.code().name, error.details())
         raise EngineUnavailable(f"the engine does not answer ({error.code().name})") from error
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from radserve_engines.runtime.loading import load_runtime
 from radserve_engines.runtime.protocol import Runtime
 
@@ -95,5 +96,7 @@ def test_the_engine_imports_no_torch(engine_folder: Path) -> None:
         "assert 'openvino_genai' in sys.modules;"
         "print([name for name in sys.modules if name.partition('.')[0] in ('torch', 'transformers')])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
+    )
     assert done.stdout.strip() == "[]"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from radserve_engines.errors import EngineFailed, QuestionRefused
 from radserve_engines.runtime.process import ProcessRuntime
 

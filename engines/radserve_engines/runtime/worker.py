@@ -17,6 +17,9 @@ from radserve_engines.runtime.messages import Ask, Batch, Cancel, Item, Probe, S
 from radserve_engines.runtime.protocol import Handle, Load, Runtime
 from radserve_engines.warm_up import warm_up
 
+# The engine's threads fill every core; tokens on their way out must not queue behind them.
+_NICENESS = 10
+
 
 class Worker:
     """One runtime at the far end of a connection."""
@@ -69,6 +72,7 @@ class Worker:
 def main() -> None:
     """The process ends with the connection, whatever the engine is doing, and with the engine's thread."""
     folder, descriptor = sys.argv[1:]
+    os.nice(_NICENESS)
     threading.excepthook = _end_with_thread
     try:
         Worker(Path(folder), Connection(int(descriptor))).serve()

@@ -1,6 +1,7 @@
 """Triton's entry: everything is in radserve_engines, so that it can be typed, tested and versioned."""
 
 import triton_python_backend_utils as pb_utils
+
 from radserve_engines.triton_model import ClinicalVqa
 
 
