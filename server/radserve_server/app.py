@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, Response
@@ -26,7 +27,7 @@ _ROUTERS = (chat.router, vqa.router, images.router, renderings.router, models.ro
 
 def create_app(settings: Settings, backend: Backend) -> FastAPI:
     """The app; its lifespan starts the decoding workers and the watch over the engine."""
-    app = FastAPI(
+    app = FastAPIOffline(  # its pages load nothing from outside: hospitals have no way out
         title="radserve",
         version=models.own_version(),
         description=DESCRIPTION,

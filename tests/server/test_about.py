@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import subprocess
 import sys
 from io import BytesIO
@@ -112,3 +113,11 @@ def test_wrong_settings_are_said_in_a_line_not_a_traceback():
     assert done.returncode == 2
     assert "reachable from outside" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_documentation_page_loads_nothing_from_outside(gateway):
+    page = gateway.http.get("/docs").text
+    sources = re.findall(r"""(?:src|href)=["']([^"']+)["']""", page)
+    assert sources
+    assert all(source.startswith("/") for source in sources)
+    assert all(gateway.http.get(source).status_code == 200 for source in sources)
