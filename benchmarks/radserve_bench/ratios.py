@@ -89,6 +89,7 @@ async def _round(
     ttft, rate = await asyncio.to_thread(baseline.ask, pixels, QUESTION)
     found.baseline_ttft.append(ttft)
     found.baseline_rate.append(rate)
+    await asyncio.sleep(0.5)  # the threads of PyTorch spin on for a while after their last work
     for _ in range(5):  # a pair costs little: more of them, for a steadier difference
         found.server_ttft.append((await _ask_server(http, model, image_id, tokens))[0])
         found.triton_ttft.append(await _ask_triton(triton, pixels, tokens))
@@ -118,7 +119,8 @@ async def _ask_server(http: httpx.AsyncClient, model: str, image_id: str, tokens
     first, count = 0.0, 0
     began = time.perf_counter()
     async with http.stream("POST", "/v1/chat/completions", json=body) as response:
-        response.raise_for_status()
+        if response.is_error:
+            raise RuntimeError(f"HTTP {response.status_code}: {(await response.aread()).decode()}")
         async for line in response.aiter_lines():
             if not line.startswith("data: {"):
                 continue

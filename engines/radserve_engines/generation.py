@@ -1,6 +1,6 @@
 """One question on its way through an engine, and what comes back: the vocabulary that all runtimes share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -114,3 +114,15 @@ class Delta:
     logprobs: tuple[float, ...] = ()
     finish_reason: str = ""
     timings: Timings | None = None
+
+
+def joined(deltas: Sequence[Delta]) -> Delta:
+    """Successive deltas of one answer as one."""
+    last = deltas[-1]
+    return Delta(
+        "".join(d.text for d in deltas),
+        tuple(i for d in deltas for i in d.token_ids),
+        tuple(p for d in deltas for p in d.logprobs),
+        last.finish_reason,
+        last.timings,
+    )

@@ -22,7 +22,10 @@ TARGETS = ("openvino", "torch", "trtllm", "fake")
 
 @dataclass(frozen=True, slots=True)
 class EngineManifest:
-    """One engine. `files` maps names in the engine's folder to SHA-256; raises ManifestError on ill values."""
+    """One engine. `files` maps names in the engine's folder to SHA-256; raises ManifestError on ill values.
+
+    `runtime_options` go to the target's runtime as they are, for instance OpenVINO's INFERENCE_PRECISION_HINT.
+    """
 
     name: str
     target: str
@@ -36,6 +39,7 @@ class EngineManifest:
     files: Mapping[str, str]
     chat_template: str = "chat_template.jinja"
     adapters: tuple[str, ...] = ()
+    runtime_options: Mapping[str, str] = field(default_factory=dict)
     tools: Mapping[str, str] = field(default_factory=dict)
     gate: Mapping[str, Any] = field(default_factory=lambda: {"status": "not run"})
 
@@ -62,6 +66,7 @@ class EngineManifest:
             "adapters": list(self.adapters),
             "files": dict(self.files),
             "tools": dict(self.tools),
+            "runtime_options": dict(self.runtime_options),
             "gate": dict(self.gate),
         }
 

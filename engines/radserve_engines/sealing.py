@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -26,7 +27,14 @@ def checkpoint_digest(folder: Path) -> str:
 
 
 def seal(
-    folder: Path, checkpoint: Path, *, name: str, target: str, precision: str, intended_use: str
+    folder: Path,
+    checkpoint: Path,
+    *,
+    name: str,
+    target: str,
+    precision: str,
+    intended_use: str,
+    runtime_options: Mapping[str, str],
 ) -> EngineManifest:
     """Record the folder's files and how the engine wants to be asked; writes and returns the manifest."""
     config = json.loads((checkpoint / "config.json").read_text("utf-8"))
@@ -41,6 +49,7 @@ def seal(
         intended_use=intended_use,
         checkpoint_sha256=checkpoint_digest(checkpoint),
         files=digest_files(folder),
+        runtime_options=dict(runtime_options),
         tools=_tool_versions(),
     )
     write_manifest(folder, manifest)
@@ -67,6 +76,7 @@ def main() -> None:
     parser.add_argument("--target", required=True)
     parser.add_argument("--precision", required=True)
     parser.add_argument("--intended-use", default="demonstration; not for clinical use")
+    parser.add_argument("--runtime-option", action="append", default=[], metavar="NAME=VALUE")
     given = parser.parse_args()
     manifest = seal(
         given.folder,
@@ -75,6 +85,7 @@ def main() -> None:
         target=given.target,
         precision=given.precision,
         intended_use=given.intended_use,
+        runtime_options=dict(option.split("=", 1) for option in given.runtime_option),
     )
     print(manifest.digest)
 

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -44,7 +45,6 @@ class Supervisor:
         self._grace_s = grace_s
         self._child: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
-        self._relay: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -58,7 +58,6 @@ class Supervisor:
         while not await self._answers():
             if child.returncode is not None:
                 self._end_group(child)
-                await self._finish_relay()
                 raise ChildFailed(f"{self.name} ended with status {child.returncode} while it started")
             if time.monotonic() > deadline:
                 await self.stop()
@@ -82,7 +81,6 @@ class Supervisor:
                 _log.warning("%s did not end within %g s of SIGTERM: killing it", self.name, self._grace_s)
         self._end_group(child)
         await child.wait()
-        await self._finish_relay()
         self._child = None
 
     async def _keep(self) -> None:
@@ -100,30 +98,30 @@ class Supervisor:
             await self._spawn()
 
     async def _spawn(self) -> asyncio.subprocess.Process:
-        self._child = await asyncio.create_subprocess_exec(
-            *self._arguments,
-            env=self._environment,
-            stderr=asyncio.subprocess.PIPE,
-            limit=1 << 20,
-            start_new_session=True,
-            preexec_fn=_die_with_parent,
-        )
-        if self._child.stderr:
-            self._relay = asyncio.create_task(
-                self._pass_on(self._child.stderr), name=f"stderr of {self.name}"
+        read_end, write_end = os.pipe()
+        try:
+            # Not asyncio's own pipe: its `wait` returns only when every holder of the pipe is gone, and a child
+            # that crashed may leave one behind.
+            self._child = await asyncio.create_subprocess_exec(
+                *self._arguments,
+                env=self._environment,
+                stderr=write_end,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
             )
+        finally:
+            os.close(write_end)
+        relay = threading.Thread(
+            target=self._pass_on, args=(read_end,), name=f"stderr of {self.name}", daemon=True
+        )
+        relay.start()
         return self._child
 
-    async def _finish_relay(self) -> None:
-        """The pipe ends with the last process of the group."""
-        if self._relay:
-            await asyncio.gather(self._relay, return_exceptions=True)
-
-    async def _pass_on(self, stderr: asyncio.StreamReader) -> None:
-        while line := await stderr.readline():
-            text = line.decode(errors="replace")
-            if text.strip() and not any(noise in text for noise in self._noise):
-                sys.stderr.write(text)
+    def _pass_on(self, read_end: int) -> None:
+        with open(read_end, encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if line.strip() and not any(noise in line for noise in self._noise):
+                    sys.stderr.write(line)
 
     def _end_group(self, child: asyncio.subprocess.Process) -> None:
         """Whatever the child started and left behind goes with it."""

@@ -15,7 +15,6 @@ import grpc  # type: ignore[import-untyped]
 import numpy as np
 
 from radserve_server.backend import Delta, EngineDescription, EngineUnavailable, Question, QuestionRefused
-from radserve_server.errors import GatewayError
 from radserve_server.errors import GatewayError, Overloaded
 
 if TYPE_CHECKING:

@@ -80,6 +80,12 @@ def ask() -> Ask:
 
 
 @pytest.fixture
+def follow() -> Callable[[Runtime, Generation], Asked]:
+    """Submit a generation of one's own."""
+    return Asked
+
+
+@pytest.fixture
 def question() -> Callable[..., Generation]:
     """Builds a generation: `question(text, images=…, **sampling)`."""
     return build_question

@@ -30,7 +30,7 @@ class OpenVinoRuntime(EngineLoop):
         scheduler.enable_prefix_caching = False
         scheduler.dynamic_split_fuse = False
         self._pipeline = genai.ContinuousBatchingPipeline(
-            folder, scheduler, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+            folder, scheduler, "CPU", dict(manifest.runtime_options)
         )
         self._thread.start()
 

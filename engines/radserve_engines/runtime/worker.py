@@ -1,22 +1,27 @@
 """The engine's own process: `python -m radserve_engines.runtime.worker FOLDER DESCRIPTOR`, started by `process`.
 
 OpenVINO GenAI holds the GIL while it encodes and steps, some 2 to 25 ms at a time. Beside Triton's stub it would
-hold up every response; here it holds up nobody. What a turn of the loop brought leaves as one message.
+hold up every response; here it holds up nobody. What the loop's turns brought leaves as one message: at once when
+an answer begins or ends, else no more often than every `STREAM_INTERVAL_S`, because each response costs Triton,
+gateway and client more processor time than a small model needs for a token.
 """
 
 import os
 import sys
 import threading
+import time
 import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from radserve_engines.errors import EngineError
+from radserve_engines.generation import Delta, joined
 from radserve_engines.runtime.loading import load_runtime
 from radserve_engines.runtime.messages import Ask, Batch, Cancel, Item, Probe, Started, Stop
 from radserve_engines.runtime.protocol import Handle, Load, Runtime
 from radserve_engines.warm_up import warm_up
 
+STREAM_INTERVAL_S = 0.008
 # The engine's threads fill every core; tokens on their way out must not queue behind them.
 _NICENESS = 10
 
@@ -27,7 +32,10 @@ class Worker:
     def __init__(self, folder: Path, connection: Connection) -> None:
         self._connection = connection
         self._sending = threading.Lock()
-        self._items: list[tuple[int, Item]] = []
+        self._items: dict[int, list[Delta]] = {}
+        self._begun: set[int] = set()
+        self._urgent = False
+        self._sent_at = 0.0
         self._handles: dict[int, Handle] = {}
         self._runtime: Runtime = load_runtime(folder, after_turn=self._flush)
         warm_up(self._runtime)
@@ -42,6 +50,7 @@ class Worker:
                 case Cancel(number) if number in self._handles:
                     self._handles[number].cancel()
                 case Probe():
+                    self._urgent = True
                     self._runtime.probe(0.0)  # the turn that answers it sends a batch
         self._runtime.close()
 
@@ -55,14 +64,24 @@ class Worker:
             self._send(Batch(((number, error),), self._runtime.load()))
 
     def _keep(self, number: int, item: Item) -> None:
-        self._items.append((number, item))
+        if isinstance(item, EngineError):
+            self._send(Batch(((number, item),), self._runtime.load()))
+            return
+        self._urgent |= number not in self._begun or bool(item.finish_reason)
+        self._begun.add(number)
+        self._items.setdefault(number, []).append(item)
 
     def _flush(self, load: Load) -> None:
-        items, self._items = self._items, []
-        for number, item in items:
-            if isinstance(item, EngineError) or item.finish_reason:
+        now = time.perf_counter()
+        if load.running and not self._urgent and now - self._sent_at < STREAM_INTERVAL_S:
+            return
+        batch = tuple((number, joined(deltas)) for number, deltas in self._items.items())
+        for number, delta in batch:
+            if delta.finish_reason:
                 self._handles.pop(number, None)
-        self._send(Batch(tuple(items), load))
+                self._begun.discard(number)
+        self._items, self._urgent, self._sent_at = {}, False, now
+        self._send(Batch(batch, load))
 
     def _send(self, message: Batch | Started) -> None:
         with self._sending:
