@@ -118,10 +118,12 @@ class ClinicalVqa:
     def _watch(self) -> None:
         """Cancel the questions whose client has gone, and keep Triton's gauges true."""
         while not self._closed.wait(_WATCH_S):
-            with self._lock:
-                live = list(self._live.values())
-            for sender, handle in live:
-                if sender.is_cancelled():
+            for key in list(self._live):
+                # Under the lock, so never beside or after the final response: Triton would look at memory it freed.
+                with self._lock:
+                    sender, handle = self._live.get(key, (None, None))
+                    gone = sender is not None and sender.is_cancelled()
+                if gone and handle:
                     handle.cancel()
             load = asdict(self._runtime.load())
             for name, gauge in self._gauges.items():
