@@ -39,7 +39,7 @@ class EngineManifest:
     files: Mapping[str, str]
     chat_template: str = "chat_template.jinja"
     adapters: tuple[str, ...] = ()
-    runtime_options: Mapping[str, str] = field(default_factory=dict)
+    runtime_options: Mapping[str, Any] = field(default_factory=dict)
     tools: Mapping[str, str] = field(default_factory=dict)
     gate: Mapping[str, Any] = field(default_factory=lambda: {"status": "not run"})
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from radserve_engines.generation import Sampling
 from radserve_engines.manifest import EngineManifest, digest_files, write_manifest
@@ -34,7 +35,7 @@ def seal(
     target: str,
     precision: str,
     intended_use: str,
-    runtime_options: Mapping[str, str],
+    runtime_options: Mapping[str, Any],
 ) -> EngineManifest:
     """Record the folder's files and how the engine wants to be asked; writes and returns the manifest."""
     config = json.loads((checkpoint / "config.json").read_text("utf-8"))
@@ -76,7 +77,9 @@ def main() -> None:
     parser.add_argument("--target", required=True)
     parser.add_argument("--precision", required=True)
     parser.add_argument("--intended-use", default="demonstration; not for clinical use")
-    parser.add_argument("--runtime-option", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument(
+        "--runtime-options", type=json.loads, default={}, metavar="JSON", help="passed to the runtime"
+    )
     given = parser.parse_args()
     manifest = seal(
         given.folder,
@@ -85,7 +88,7 @@ def main() -> None:
         target=given.target,
         precision=given.precision,
         intended_use=given.intended_use,
-        runtime_options=dict(option.split("=", 1) for option in given.runtime_option),
+        runtime_options=given.runtime_options,
     )
     print(manifest.digest)
 
