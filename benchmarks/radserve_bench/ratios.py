@@ -20,7 +20,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -142,7 +142,7 @@ async def _ask_triton(triton: TritonBackend, pixels: Any, tokens: int) -> float:
     return first
 
 
-def _document(found: Rounds, engine: dict[str, Any], rounds: int, tokens: int) -> dict[str, Any]:
+def _document(found: Rounds, engine: Mapping[str, Any], rounds: int, tokens: int) -> dict[str, Any]:
     pairs = len(found.server_ttft) // len(found.baseline_ttft)
     ttft = [b / s for b, s in zip(found.baseline_ttft, found.server_ttft[::pairs], strict=True)]
     rate = [s / b for s, b in zip(found.server_rate, found.baseline_rate, strict=True)]
