@@ -19,9 +19,9 @@ from radserve_client.telling import ask_aloud, tell_record, tell_warnings
 _SAMPLE = ("data", "test_files", "J2K_pixelrep_mismatch.dcm")
 _QUESTIONS = (
     "What modality is used to take this image?",
-    "Which part of the body does this image belong to?",
     "In what plane is this image?",
-    "What abnormality is seen in the image?",
+    "What is the main organ in the image?",
+    "what imaging modality was used to take this image?",
 )
 _START_S, _STOP_S = 120.0, 30.0
 

@@ -31,6 +31,8 @@ class CannotStart(RadserveError):
 
 def up(engine: Path | None, gateway_arguments: Sequence[str]) -> None:
     """Run until SIGTERM or Ctrl-C. Raises CannotStart."""
+    # gRPC would tell of each child process that is started beside its threads, and none of them uses it.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     try:
         for needed in ("radserve_engines.embedded_triton", "radserve_server.embedded"):
             import_module(needed)
@@ -46,7 +48,9 @@ def up(engine: Path | None, gateway_arguments: Sequence[str]) -> None:
         tempfile.TemporaryDirectory(prefix="radserve-") as workspace,
         contextlib.suppress(asyncio.CancelledError),
     ):
-        asyncio.run(_serve(folder, settings, Path(workspace)))
+        runner = asyncio.Runner(loop_factory=import_module("uvloop").new_event_loop)
+        with runner:
+            runner.run(_serve(folder, settings, Path(workspace)))
 
 
 async def _serve(engine: Path, settings: "Settings", workspace: Path) -> None:
@@ -159,13 +163,20 @@ def _engine_folder(given: Path | None) -> Path:
 
 def _listen(settings: "Settings") -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    # The protocol is named because event loops switch Nagle's algorithm off only for a socket that says TCP; with
+    # it on, each small event would wait for the reader's delayed acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server((settings.host.strip("[]"), settings.port), family=family, backlog=1024)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host.strip("[]"), settings.port))
+        listener.listen(1024)
     except OSError as error:
+        listener.close()
         message = (
             f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; choose another --port"
         )
         raise CannotStart(message) from error
+    return listener
 
 
 def _free_ports(count: int) -> list[int]:
