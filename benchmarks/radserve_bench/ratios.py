@@ -2,7 +2,8 @@
 
 Both sides answer the same question about the same CT slice with the same checkpoint, on this machine, in this
 run, in turn: baseline, server, direct Triton, eight at once, and again, so that a change of the machine's speed
-falls on all of them. Answers are held at a fixed number of tokens; token counts come from usage.
+falls on all of them. Each is asked several times a round, the first not counted, and a round's figure is its median.
+Answers are held at a fixed number of tokens; token counts come from usage.
 
 - TTFT, server: from before the request's first byte is sent until the first event with text, over HTTP, with the
   image uploaded before. TTFT, baseline: from the call of `generate` until its first token; the processor's
@@ -26,11 +27,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import httpx
+import numpy as np
+from numpy.typing import NDArray
 from pydicom.data import get_testdata_file
 
 from radserve_bench.baseline import Baseline
 from radserve_bench.server import running_server
+from radserve_bench.wire import post
 from radserve_client.client import AsyncClient
 from radserve_engines.assets import demo_checkpoint
 from radserve_imaging import ImagePolicy, render
@@ -39,18 +42,31 @@ from radserve_server.triton import TritonBackend
 
 QUESTION = "What abnormality is seen in the image?"
 _CONCURRENT = 8
+_REPEATS = 3
 _VERSIONS = ("radserve", "torch", "transformers", "openvino-genai", "nvidia-pytriton")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked, and where: the uploaded image's id for the server, its RGB for Triton and the baseline."""
+
+    url: str
+    model: str
+    image_id: str
+    pixels: NDArray[np.uint8]
+    tokens: int
 
 
 @dataclass(slots=True)
 class Rounds:
-    """What each round measured: seconds to the first token, tokens a second."""
+    """What each round measured: seconds to the first token, tokens a second; `added`, for each pair, seconds."""
 
     baseline_ttft: list[float] = field(default_factory=list)
     server_ttft: list[float] = field(default_factory=list)
     triton_ttft: list[float] = field(default_factory=list)
     baseline_rate: list[float] = field(default_factory=list)
     server_rate: list[float] = field(default_factory=list)
+    added: list[float] = field(default_factory=list)
 
 
 async def measure(rounds: int, tokens: int) -> dict[str, Any]:
@@ -63,78 +79,67 @@ async def measure(rounds: int, tokens: int) -> dict[str, Any]:
             image_id = await client.upload(image)
         pixels = render(image.read_bytes(), ImagePolicy.from_json(engine["clinical"]["image_policy"])).pixels
         triton = TritonBackend(server.triton_url)
-        async with httpx.AsyncClient(base_url=server.url, timeout=120) as http:
-            found = Rounds()
-            for number in range(rounds + 1):
-                one = Rounds()
-                await _round(one, baseline, http, triton, engine["id"], image_id, pixels, tokens)
-                if number:  # the first is the warm-up
-                    for name in Rounds.__slots__:
-                        getattr(found, name).extend(getattr(one, name))
-                    print(f"round {number} of {rounds}: {_progress(one)}", file=sys.stderr, flush=True)
+        question = Asked(server.url, engine["id"], image_id, pixels, tokens)
+        found = Rounds()
+        await _round(Rounds(), baseline, triton, question)  # warm-up
+        for number in range(1, rounds + 1):
+            await _round(found, baseline, triton, question)
+            print(f"round {number} of {rounds}: {_progress(found)}", file=sys.stderr, flush=True)
         await triton.close()
     return _document(found, engine, rounds, tokens)
 
 
-async def _round(
-    found: Rounds,
-    baseline: Baseline,
-    http: httpx.AsyncClient,
-    triton: TritonBackend,
-    model: str,
-    image_id: str,
-    pixels: Any,
-    tokens: int,
-) -> None:
-    ttft, rate = await asyncio.to_thread(baseline.ask, pixels, QUESTION)
-    found.baseline_ttft.append(ttft)
-    found.baseline_rate.append(rate)
+async def _round(found: Rounds, baseline: Baseline, triton: TritonBackend, asked: Asked) -> None:
+    """Each side several times, the first of each not counted: it pays for the pause."""
+    alone = [await asyncio.to_thread(baseline.ask, asked.pixels, QUESTION) for _ in range(_REPEATS + 1)][1:]
+    found.baseline_ttft.append(statistics.median(ttft for ttft, _ in alone))
+    found.baseline_rate.append(statistics.median(rate for _, rate in alone))
     await asyncio.sleep(0.5)  # the threads of PyTorch spin on for a while after their last work
-    for _ in range(5):  # a pair costs little: more of them, for a steadier difference
-        found.server_ttft.append((await _ask_server(http, model, image_id, tokens))[0])
-        found.triton_ttft.append(await _ask_triton(triton, pixels, tokens))
+    pairs = [(await _ask_server(asked), await _ask_triton(triton, asked)) for _ in range(2 * _REPEATS + 1)][
+        1:
+    ]
+    found.server_ttft.append(statistics.median(server for (server, _), _ in pairs))
+    found.triton_ttft.append(statistics.median(direct for _, direct in pairs))
+    found.added += [server - direct for (server, _), direct in pairs]
     began = time.perf_counter()
-    answers = await asyncio.gather(*(_ask_server(http, model, image_id, tokens) for _ in range(_CONCURRENT)))
-    found.server_rate.append(sum(count for _, count in answers) / (time.perf_counter() - began))
+    tokens = 0
+    for _ in range(_REPEATS):
+        answers = await asyncio.gather(*(_ask_server(asked) for _ in range(_CONCURRENT)))
+        tokens += sum(count for _, count in answers)
+    found.server_rate.append(tokens / (time.perf_counter() - began))
 
 
-async def _ask_server(http: httpx.AsyncClient, model: str, image_id: str, tokens: int) -> tuple[float, int]:
+async def _ask_server(asked: Asked) -> tuple[float, int]:
     """Seconds to the first event with text, and the tokens that usage counts."""
     body = {
-        "model": model,
+        "model": asked.model,
         "messages": [
             {
                 "role": "user",
                 "content": [
-                    {"type": "image_url", "image_url": {"url": f"radserve://images/{image_id}"}},
+                    {"type": "image_url", "image_url": {"url": f"radserve://images/{asked.image_id}"}},
                     {"type": "text", "text": QUESTION},
                 ],
             }
         ],
-        "max_tokens": tokens,
+        "max_tokens": asked.tokens,
         "ignore_eos": True,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
     first, count = 0.0, 0
     began = time.perf_counter()
-    async with http.stream("POST", "/v1/chat/completions", json=body) as response:
-        if response.is_error:
-            raise RuntimeError(f"HTTP {response.status_code}: {(await response.aread()).decode()}")
-        async for line in response.aiter_lines():
-            if not line.startswith("data: {"):
-                continue
-            chunk = json.loads(line[6:])
-            if not first and any(choice["delta"].get("content") for choice in chunk["choices"]):
-                first = time.perf_counter() - began
-            count = (chunk.get("usage") or {}).get("completion_tokens", count)
+    async for chunk in post(f"{asked.url}/v1/chat/completions", body):
+        if not first and any(choice["delta"].get("content") for choice in chunk["choices"]):
+            first = time.perf_counter() - began
+        count = (chunk.get("usage") or {}).get("completion_tokens", count)
     return first, count
 
 
-async def _ask_triton(triton: TritonBackend, pixels: Any, tokens: int) -> float:
+async def _ask_triton(triton: TritonBackend, asked: Asked) -> float:
     content = [{"type": "image"}, {"type": "text", "text": QUESTION}]
-    sampling = {"max_tokens": tokens, "ignore_eos": True}
-    question = Question(({"role": "user", "content": content},), (pixels,), sampling)
+    sampling = {"max_tokens": asked.tokens, "ignore_eos": True}
+    question = Question(({"role": "user", "content": content},), (asked.pixels,), sampling)
     first = 0.0
     began = time.perf_counter()
     async for _ in triton.stream(question):
@@ -143,16 +148,14 @@ async def _ask_triton(triton: TritonBackend, pixels: Any, tokens: int) -> float:
 
 
 def _document(found: Rounds, engine: Mapping[str, Any], rounds: int, tokens: int) -> dict[str, Any]:
-    pairs = len(found.server_ttft) // len(found.baseline_ttft)
-    ttft = [b / s for b, s in zip(found.baseline_ttft, found.server_ttft[::pairs], strict=True)]
+    ttft = [b / s for b, s in zip(found.baseline_ttft, found.server_ttft, strict=True)]
     rate = [s / b for s, b in zip(found.server_rate, found.baseline_rate, strict=True)]
-    added = [1e3 * (s - t) for s, t in zip(found.server_ttft, found.triton_ttft, strict=True)]
     return {
         "ratios": {
             "baseline TTFT / server TTFT": _spread(ttft),
             f"server tokens/s at {_CONCURRENT} / baseline tokens/s": _spread(rate),
         },
-        "gateway adds to TTFT, ms": _spread(added),
+        "gateway adds to TTFT, ms": _spread([1e3 * x for x in found.added]),
         "baseline TTFT, ms": _spread([1e3 * x for x in found.baseline_ttft]),
         "server TTFT, ms": _spread([1e3 * x for x in found.server_ttft]),
         "direct Triton TTFT, ms": _spread([1e3 * x for x in found.triton_ttft]),
@@ -174,10 +177,10 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
     }
 
 
-def _progress(one: Rounds) -> str:
+def _progress(found: Rounds) -> str:
     return (
-        f"TTFT {1e3 * one.baseline_ttft[0]:.0f} → {1e3 * statistics.median(one.server_ttft):.0f} ms, "
-        f"{one.baseline_rate[0]:.0f} → {one.server_rate[0]:.0f} tokens/s"
+        f"TTFT {1e3 * found.baseline_ttft[-1]:.0f} → {1e3 * found.server_ttft[-1]:.0f} ms, "
+        f"{found.baseline_rate[-1]:.0f} → {found.server_rate[-1]:.0f} tokens/s"
     )
 
 
