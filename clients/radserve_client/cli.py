@@ -28,6 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(f"radserve: {error.filename or ''}: {error.strerror}", file=sys.stderr)
         return 1
+    except ModuleNotFoundError as error:
+        print(f"radserve: {error.name} is missing: pip install 'radserve[server,cpu]'", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 

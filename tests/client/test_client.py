@@ -175,3 +175,11 @@ def test_the_client_alone_needs_httpx_only() -> None:
         return set(json.loads((await process.communicate())[0]))
 
     assert not asyncio.run(loaded()) & {"fastapi", "numpy", "pydicom", "tritonclient", "openvino", "torch"}
+
+
+def test_a_command_without_its_package_says_what_to_install(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "radserve_server.auth", None)
+    assert main(["key", "viewer"]) == 1
+    assert "pip install 'radserve[server,cpu]'" in capsys.readouterr().err
