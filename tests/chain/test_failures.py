@@ -29,6 +29,7 @@ def test_a_killed_triton_is_told_within_two_seconds_and_comes_back(own_chain: St
         killed = time.monotonic()
         rest = [line for line in lines if line]
         told = time.monotonic() - killed
+    print(f"error event {told:.2f} s after Triton was killed")
     assert told < 2
     assert json.loads(rest[-1].removeprefix("data: "))["error"]["code"]
     assert not any('"finish_reason":"stop"' in line or line == "data: [DONE]" for line in rest)
@@ -53,7 +54,9 @@ def test_a_client_that_leaves_frees_its_slot_within_half_a_second(chain: Any, as
         chain.until(lambda: chain.count("running") == 1, within_s=1)
     gone = time.monotonic()
     chain.until(lambda: chain.count("running") == 0, within_s=0.5)
-    assert time.monotonic() - gone < 0.5
+    freed = time.monotonic() - gone
+    print(f"slot free {freed:.2f} s after the client left")
+    assert freed < 0.5
     assert chain.count("cancelled") == cancelled + 1
 
 
