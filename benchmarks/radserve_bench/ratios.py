@@ -32,9 +32,9 @@ from numpy.typing import NDArray
 from pydicom.data import get_testdata_file
 
 from radserve_bench.baseline import Baseline
-from radserve_bench.server import running_server
 from radserve_bench.wire import post
 from radserve_client.client import AsyncClient
+from radserve_client.running import running_server
 from radserve_engines.assets import demo_checkpoint
 from radserve_imaging import ImagePolicy, render
 from radserve_server.backend import Question

@@ -95,7 +95,8 @@ def _up(given: argparse.Namespace) -> None:
 def _ask(given: argparse.Namespace) -> None:
     async def ask() -> None:
         async with _client(given) as client:
-            answer = await ask_aloud(client, given.images, given.question, **_options(given))
+            image_ids = [await client.upload(image) for image in given.images]
+            answer = await ask_aloud(client, image_ids, given.question, **_options(given))
             tell_warnings(answer)
         for record in answer.clinical["images"] if given.record else ():
             tell_record(record)

@@ -2,9 +2,6 @@
 
 import asyncio
 import importlib.util
-import signal
-import socket
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +9,7 @@ from pathlib import Path
 
 from radserve_client.client import AsyncClient
 from radserve_client.errors import RadserveError
-from radserve_client.progress import Progress
+from radserve_client.running import Server, running_server
 from radserve_client.telling import ask_aloud, tell_record, tell_warnings
 
 # A 512 × 512 head CT in JPEG 2000 that pydicom's package brings along (MIT licence).
@@ -23,7 +20,6 @@ _QUESTIONS = (
     "What is the main organ in the image?",
     "what imaging modality was used to take this image?",
 )
-_START_S, _STOP_S = 120.0, 30.0
 
 
 def demo(image: Path | None, out: Path) -> None:
@@ -32,15 +28,15 @@ def demo(image: Path | None, out: Path) -> None:
 
 
 async def _demo(image: Path, out: Path) -> None:
-    url = f"http://127.0.0.1:{_free_port()}"
-    async with _server(url), AsyncClient(url) as client:
+    async with _server() as server, AsyncClient(server.url) as client:
         (engine,) = await client.models()
         print(f"Engine   {engine['id']}, {engine['clinical']['digest']}")
         print(f"         {engine['clinical']['intended_use']}")
         print(f"Image    {image.name}, {image.stat().st_size:,} bytes\n")
+        image_id = await client.upload(image)
         for question in _QUESTIONS:
             print(f"Q  {question}")
-            answer = await ask_aloud(client, [image], question)
+            answer = await ask_aloud(client, [image_id], question)
             print()
         print("What the server adds to each of these answers")
         tell_warnings(answer)
@@ -55,35 +51,11 @@ async def _demo(image: Path, out: Path) -> None:
 
 
 @asynccontextmanager
-async def _server(url: str) -> AsyncIterator[None]:
-    port = url.rpartition(":")[2]
-    command = (sys.executable, "-m", "radserve_client", "up", "--port", port)
+async def _server() -> AsyncIterator[Server]:
     began = time.monotonic()
-    server = await asyncio.create_subprocess_exec(
-        *command, "--log-level", "warning", stdout=asyncio.subprocess.DEVNULL
-    )
-    try:
-        with Progress("Starting Triton and the gateway"):
-            async with AsyncClient(url) as client:
-                await _until_ready(client, server)
+    async with running_server() as server:
         print(f"Ready    gateway → Triton → OpenVINO, {time.monotonic() - began:.1f} s after the start")
-        yield
-    finally:
-        if server.returncode is None:
-            server.send_signal(signal.SIGTERM)
-        status = await asyncio.wait_for(server.wait(), _STOP_S)
-    if status:
-        raise RadserveError(f"the server ended with status {status}")
-
-
-async def _until_ready(client: AsyncClient, server: asyncio.subprocess.Process) -> None:
-    deadline = time.monotonic() + _START_S
-    while not await client.ready():
-        if server.returncode is not None:
-            raise RadserveError("the server did not start; `radserve doctor` says what is missing")
-        if time.monotonic() > deadline:
-            raise RadserveError(f"the server was not ready within {_START_S:g} s")
-        await asyncio.sleep(0.1)
+        yield server
 
 
 def _sample() -> Path:
@@ -91,8 +63,3 @@ def _sample() -> Path:
     if spec is None or spec.origin is None:
         raise RadserveError("pydicom is missing: pip install 'radserve[server,cpu]'")
     return Path(spec.origin).parent.joinpath(*_SAMPLE)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])

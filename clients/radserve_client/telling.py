@@ -4,13 +4,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from radserve_client.client import Answer, AsyncClient, Image
+from radserve_client.client import Answer, AsyncClient
 from radserve_client.errors import AnswerBroken
 
 
-async def ask_aloud(client: AsyncClient, images: Sequence[Image], question: str, **options: Any) -> Answer:
+async def ask_aloud(client: AsyncClient, image_ids: Sequence[str], question: str, **options: Any) -> Answer:
     """Print the answer as it streams, then what it took; returns it. The clock starts before the question is sent."""
-    image_ids = [await client.upload(image) for image in images]
     began = time.perf_counter()
     first = 0.0
     print("A  ", end="", flush=True)

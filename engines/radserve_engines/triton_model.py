@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from radserve_engines.errors import EngineError, EngineFailed, QuestionRefused
 from radserve_engines.generation import Delta, Generation
 from radserve_engines.runtime.process import ProcessRuntime
-from radserve_engines.runtime.protocol import Handle, Runtime
+from radserve_engines.runtime.protocol import Handle, Load, Runtime
 
 ENGINE_VARIABLE = "RADSERVE_ENGINE"
 _PROBE_S = 2.0
@@ -117,6 +117,7 @@ class ClinicalVqa:
 
     def _watch(self) -> None:
         """Cancel the questions whose client has gone, and keep Triton's gauges true."""
+        shown: Load | None = None
         while not self._closed.wait(_WATCH_S):
             for key in list(self._live):
                 # Under the lock, so never beside or after the final response: Triton would look at memory it freed.
@@ -125,9 +126,10 @@ class ClinicalVqa:
                     gone = sender is not None and sender.is_cancelled()
                 if gone and handle:
                     handle.cancel()
-            load = asdict(self._runtime.load())
-            for name, gauge in self._gauges.items():
-                gauge.set(load[name])
+            if (load := self._runtime.load()) != shown:
+                shown = load
+                for name, gauge in self._gauges.items():
+                    gauge.set(getattr(load, name))
 
 
 def _split_images(pixels: NDArray[np.uint8], sizes: NDArray[np.int32]) -> tuple[NDArray[np.uint8], ...]:

@@ -37,7 +37,6 @@ class Supervisor:
         grace_s: float = 10.0,
     ) -> None:
         self.name = name
-        self.restarts = 0
         self._arguments = tuple(arguments)
         self._environment = dict(environment)
         self._answers = answers
@@ -45,11 +44,6 @@ class Supervisor:
         self._grace_s = grace_s
         self._child: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
-
-    @property
-    def pid(self) -> int | None:
-        """Process id of the running child; None between two lives."""
-        return self._child.pid if self._child and self._child.returncode is None else None
 
     async def start(self, timeout_s: float = 120.0) -> None:
         """Start the child, wait until it answers, and keep it alive from then on. Raises ChildFailed."""
@@ -94,7 +88,6 @@ class Supervisor:
             )
             _log.warning("%s ended with status %s; starting it again in %.1f s", self.name, status, pause)
             await asyncio.sleep(pause)
-            self.restarts += 1
             await self._spawn()
 
     async def _spawn(self) -> asyncio.subprocess.Process:

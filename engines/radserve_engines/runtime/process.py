@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -37,7 +36,7 @@ class ProcessRuntime:
         self._turned = threading.Condition()
         self._turns = 0
         self._sending = threading.Lock()
-        self._closing = False
+        self._closing = threading.Event()
         self._child, self._connection, self.manifest = self._start()
         self._reader = threading.Thread(target=self._read, name="engine messages", daemon=True)
         self._reader.start()
@@ -73,7 +72,7 @@ class ProcessRuntime:
 
     def close(self) -> None:
         """See `Runtime.close`."""
-        self._closing = True
+        self._closing.set()
         self._send(Stop())
         try:
             self._child.wait(_STOP_S)
@@ -122,7 +121,7 @@ class ProcessRuntime:
                     self._deliver(message)
             except (EOFError, OSError):
                 self._lose_all()
-            if self._closing:
+            if self._closing.is_set():
                 return
             self._restart()
 
@@ -145,8 +144,7 @@ class ProcessRuntime:
 
     def _restart(self) -> None:
         _log.error("the engine's process ended with status %s; starting it again", self._child.wait())
-        while not self._closing:
-            time.sleep(_PAUSE_S)
+        while not self._closing.wait(_PAUSE_S):
             try:
                 child, connection, _ = self._start()
             except EngineFailed:
@@ -155,6 +153,8 @@ class ProcessRuntime:
             with self._sending:
                 self._connection.close()
                 self._child, self._connection = child, connection
+            if self._closing.is_set():
+                self._send(Stop())  # `close` spoke to the one before
             return
 
 

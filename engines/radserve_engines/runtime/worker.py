@@ -65,6 +65,7 @@ class Worker:
 
     def _keep(self, number: int, item: Item) -> None:
         if isinstance(item, EngineError):
+            self._forget(number)
             self._send(Batch(((number, item),), self._runtime.load()))
             return
         self._urgent |= number not in self._begun or bool(item.finish_reason)
@@ -78,10 +79,14 @@ class Worker:
         batch = tuple((number, joined(deltas)) for number, deltas in self._items.items())
         for number, delta in batch:
             if delta.finish_reason:
-                self._handles.pop(number, None)
-                self._begun.discard(number)
+                self._forget(number)
         self._items, self._urgent, self._sent_at = {}, False, now
         self._send(Batch(batch, load))
+
+    def _forget(self, number: int) -> None:
+        self._handles.pop(number, None)
+        self._begun.discard(number)
+        self._items.pop(number, None)
 
     def _send(self, message: Batch | Started) -> None:
         with self._sending:

@@ -1,4 +1,4 @@
-"""A server of our own for the time of a measurement: `radserve up` on free ports."""
+"""A server of our own for the time of a block: `radserve up` on free ports."""
 
 import asyncio
 import re
@@ -7,6 +7,8 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+
+from radserve_client.errors import RadserveError
 
 _START_S, _STOP_S = 120.0, 30.0
 
@@ -21,15 +23,21 @@ class Server:
 
 @asynccontextmanager
 async def running_server() -> AsyncIterator[Server]:
-    """Up and ready inside the block, gone after it. Raises RuntimeError when it does not come up."""
+    """Up and ready inside the block, gone after it. Raises RadserveError when it does not come up, or ends ill."""
     command = (sys.executable, "-m", "radserve_client", "up", "--port", "0", "--log-level", "warning")
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     try:
-        yield await asyncio.wait_for(_addresses(process), _START_S)
+        try:
+            server = await asyncio.wait_for(_addresses(process), _START_S)
+        except TimeoutError as error:
+            raise RadserveError(f"the server was not ready within {_START_S:g} s") from error
+        yield server
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
-        await asyncio.wait_for(process.wait(), _STOP_S)
+        status = await asyncio.wait_for(process.wait(), _STOP_S)
+    if status:
+        raise RadserveError(f"the server ended with status {status}")
 
 
 async def _addresses(process: asyncio.subprocess.Process) -> Server:
@@ -41,4 +49,4 @@ async def _addresses(process: asyncio.subprocess.Process) -> Server:
         triton = re.search(r"Triton\s+grpc://(\S+)", said)
         if gateway and triton:
             return Server(gateway[1], triton[1])
-    raise RuntimeError("radserve up ended before it was ready")
+    raise RadserveError("the server did not start; `radserve doctor` says what is missing")
