@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radserve_imaging.functional import FrameAttributes
-from radserve_imaging.grayscale import GrayFrame, show
+from radserve_imaging.grayscale import GrayFrame
 from radserve_imaging.header import PixelHeader
 from radserve_imaging.modality import ModalityTransform
 from radserve_imaging.picture import Shown
@@ -33,10 +33,10 @@ def show_monochrome(
     inverted = header.photometric == "MONOCHROME1"
     gray = GrayFrame(stored, transform, read_padding(frame.top, header), inverted)
     pixels, voi = _show(gray, Subject(modality, hounsfield, file_voi), policy, requested)
-    if voi.record.source.startswith("file") and _is_blank(pixels, stored):
+    if voi.record.source.startswith("file") and _is_blank(pixels, gray):
         warnings.append(f"the {voi.record.source} shows nothing of this frame, and was passed over")
         pixels, voi = _show(gray, Subject(modality, hounsfield, FileVoi()), policy, requested)
-    if _is_blank(pixels, stored):
+    if _is_blank(pixels, gray):
         warnings.append("nothing is visible: every pixel of the frame falls on one side of the window")
     return Shown(pixels, inverted, transform.record(), voi.record, tuple(warnings))
 
@@ -44,12 +44,13 @@ def show_monochrome(
 def _show(
     gray: GrayFrame, subject: Subject, policy: ImagePolicy, requested: Window | None
 ) -> tuple[NDArray[np.uint8], Voi]:
-    return show(gray, lambda population: choose_voi(subject, population, requested, policy))
+    voi = choose_voi(subject, lambda: gray.population, requested, policy)
+    return gray.show([voi]), voi
 
 
-def _is_blank(pixels: NDArray[np.uint8], stored: Samples) -> bool:
+def _is_blank(pixels: NDArray[np.uint8], gray: GrayFrame) -> bool:
     """Whether a frame that has contrast shows none."""
-    return bool(pixels.min() == pixels.max() and stored.min() != stored.max())
+    return bool(pixels.min() == pixels.max() and gray.contrast)
 
 
 def _can_be_negative(transform: ModalityTransform, header: PixelHeader) -> bool:

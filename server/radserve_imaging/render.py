@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from radserve_imaging.dicom import show_dicom
 from radserve_imaging.errors import InvalidFrameError, InvalidWindowError
 from radserve_imaging.geometry import Layout, lay_out, place
-from radserve_imaging.grayscale import GrayFrame, show
+from radserve_imaging.grayscale import GrayFrame
 from radserve_imaging.limits import DEFAULT_LIMITS, Limits
 from radserve_imaging.media import MediaType, sniff
 from radserve_imaging.modality import ModalityTransform
@@ -97,5 +97,5 @@ def _show_decoded(photograph: Photograph, policy: ImagePolicy, reading: Reading)
             raise InvalidWindowError("a window applies to DICOM and 16-bit grey PNG, not to 8-bit pictures")
         return Shown(photograph.pixels)
     frame = GrayFrame(photograph.pixels, ModalityTransform())
-    pixels, voi = show(frame, lambda population: choose_voi(Subject(), population, reading.window, policy))
-    return Shown(pixels, voi=voi.record)
+    voi = choose_voi(Subject(), lambda: frame.population, reading.window, policy)
+    return Shown(frame.show([voi]), voi=voi.record)

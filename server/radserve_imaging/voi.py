@@ -3,11 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from radserve_imaging.lut import LookupTable
 from radserve_imaging.policy import ImagePolicy, Window
+from radserve_imaging.population import Population
 from radserve_imaging.record import VoiRecord
 from radserve_imaging.windowing import Values, apply_window, window_between
 
@@ -20,23 +18,6 @@ class FileVoi:
 
     table: LookupTable | None = None
     window: Window | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Population:
-    """The modality values of one frame without padding: distinct `values` ascending, and how many of each."""
-
-    values: Values
-    counts: NDArray[np.intp]
-
-    def percentile(self, percent: float) -> float:
-        """The least value that at least `percent` of all pixels do not exceed."""
-        below = np.cumsum(self.counts)
-        return float(self.values[min(np.searchsorted(below, below[-1] * percent / 100), len(below) - 1)])
-
-    def span(self) -> tuple[float, float]:
-        """Least and greatest value; 0, 0 for a frame of padding only."""
-        return (float(self.values[0]), float(self.values[-1])) if len(self.values) else (0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
