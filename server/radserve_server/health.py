@@ -39,6 +39,7 @@ async def tell_metrics(request: Request) -> Response:
     metrics, admission = services.metrics, services.admission
     metrics.running.set(admission.running)
     metrics.waiting.set(admission.waiting)
+    metrics.images_waiting.set(services.pool.waiting)
     metrics.ready.set(services.watch.ready)
     metrics.store_bytes.set(services.store.size)
     return Response(metrics.render(), media_type=CONTENT_TYPE)

@@ -27,6 +27,9 @@ class Metrics:
         self.render_seconds = self._histogram(
             "image_render_seconds", "decoding and rendering an image", _WORK
         )
+        self.render_queue_seconds = self._histogram(
+            "image_render_queue_seconds", "wait for a decoding worker", _WORK
+        )
         self.body_seconds = self._histogram("request_body_seconds", "arrival of a request's body", _WORK)
         self.prompt_tokens = self._counter("prompt_tokens", "tokens of questions, image tokens included")
         self.generation_tokens = self._counter("generation_tokens", "tokens of answers")
@@ -34,6 +37,7 @@ class Metrics:
         self.failures = self._counter("request_failures", "questions without an answer", "code")
         self.running = self._gauge("num_requests_running", "questions being answered")
         self.waiting = self._gauge("num_requests_waiting", "questions waiting for a place")
+        self.images_waiting = self._gauge("num_images_waiting", "images waiting for a decoding worker")
         self.ready = self._gauge("engine_ready", "1 while the engine answers")
         self.store_bytes = self._gauge("image_store_bytes", "bytes of uploaded images kept")
 

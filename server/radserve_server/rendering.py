@@ -1,6 +1,5 @@
 """From an image's bytes to what the model sees: the worker pool, and a memory of what it made."""
 
-import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +9,6 @@ from numpy.typing import NDArray
 from radserve_imaging import ImagePolicy, Reading
 from radserve_server.errors import GatewayError, ImageRefused, TooLarge
 from radserve_server.expiring_cache import ExpiringCache
-from radserve_server.metrics import Metrics
 from radserve_server.worker_pool import WorkerPool
 
 _RECORD_BYTES = 2048
@@ -38,13 +36,10 @@ class Source:
 class Renderer:
     """Renders by a policy, and once only what is asked for again soon."""
 
-    def __init__(
-        self, pool: WorkerPool, cache: ExpiringCache[Key, Rendered], max_image_bytes: int, metrics: Metrics
-    ) -> None:
+    def __init__(self, pool: WorkerPool, cache: ExpiringCache[Key, Rendered], max_image_bytes: int) -> None:
         self._pool = pool
         self._cache = cache
         self._max_image_bytes = max_image_bytes
-        self._metrics = metrics
 
     async def render(self, source: Source, policy: ImagePolicy, policy_digest: str) -> Rendered:
         """What the model would see; raises ImageRefused or TooLarge naming the field and the tag."""
@@ -80,13 +75,11 @@ class Renderer:
             "max_bytes": self._max_image_bytes,
             "png": png,
         }
-        started = time.perf_counter()
         try:
             outcome, out = await self._pool.work(source.data, job)
         except ImageRefused as error:
             error.param = source.param
             raise
-        self._metrics.render_seconds.observe(time.perf_counter() - started)
         if "error" in outcome:
             raise _refusal(outcome["error"], source.param)
         return outcome, out

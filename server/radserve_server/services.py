@@ -45,7 +45,8 @@ def build_services(settings: Settings, backend: Backend) -> Services:
     """Join the parts by the settings; starts nothing."""
     metrics = Metrics()
     pool = WorkerPool(
-        WorkerLimits(settings.render_workers, settings.render_memory_bytes, settings.render_deadline_s)
+        WorkerLimits(settings.render_workers, settings.render_memory_bytes, settings.render_deadline_s),
+        metrics,
     )
     cache: ExpiringCache[Key, Rendered] = ExpiringCache(
         settings.rendering_cache_bytes, settings.rendering_ttl_s
@@ -57,7 +58,7 @@ def build_services(settings: Settings, backend: Backend) -> Services:
         watch=EngineWatch(backend, settings.probe_interval_s, settings.probe_deadline_s),
         admission=Admission(settings.max_running, settings.max_waiting, settings.max_wait_s),
         pool=pool,
-        renderer=Renderer(pool, cache, settings.max_image_bytes, metrics),
+        renderer=Renderer(pool, cache, settings.max_image_bytes),
         store=ImageStore(settings.image_store_bytes, settings.image_ttl_s),
         metrics=metrics,
     )

@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     rendering_ttl_s: PositiveFloat = Field(600.0, description="how long a rendered image is kept")
 
     render_workers: PositiveInt = Field(2, description="processes that decode images")
-    render_memory_bytes: PositiveInt = Field(2048 * _MIB, description="address space of each of them")
+    render_memory_bytes: PositiveInt = Field(1024 * _MIB, description="address space of each of them")
     render_deadline_s: PositiveFloat = Field(20.0, description="longest time one image may take to decode")
     engine_silence_s: PositiveFloat = Field(
         120.0, description="longest silence of the engine within an answer"

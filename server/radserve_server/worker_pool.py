@@ -1,24 +1,22 @@
 """A few warm processes that render images, one job each at a time; one that dies or dawdles is replaced."""
 
 import asyncio
-import contextlib
-import json
 import logging
-import os
-import socket
-import sys
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from radserve_server.decode_cost import estimate_seconds
 from radserve_server.errors import ImageRefused
-from radserve_server.memory_files import read_file, write_file
+from radserve_server.metrics import Metrics
+from radserve_server.ranked_line import RankedLine
+from radserve_server.worker import Worker
 
+T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
-_START_S = 60.0
 _RETRY_S = 1.0
-_LINE_LIMIT = 2**20
-# One thread each: the pool is the parallelism, and every thread costs address space.
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+PATIENCE = 10.0
+"""An image lets others pass that come within this many times the seconds it will take, and no later ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,78 +28,20 @@ class WorkerLimits:
     deadline_s: float
 
 
-class Worker:
-    """One process, its control socket, and the memory files that carry bytes in and pixels out."""
-
-    def __init__(self, memory_bytes: int) -> None:
-        self._memory_bytes = memory_bytes
-        self._source = os.memfd_create("source", os.MFD_CLOEXEC)
-        self._target = os.memfd_create("target", os.MFD_CLOEXEC)
-        self.pid: int | None = None
-        self._process: asyncio.subprocess.Process | None = None
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
-
-    async def start(self) -> None:
-        """Start the process and wait until it is warm; raises EOFError if it dies before."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            files = (theirs.fileno(), self._source, self._target)
-            arguments = [str(number) for number in (*files, self._memory_bytes)]
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "radserve_server.render_worker", *arguments),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                pass_fds=files,
-                env={**os.environ, **_ONE_THREAD},
-            )
-        self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=_LINE_LIMIT)
-        async with asyncio.timeout(_START_S):
-            await self._outcome()
-        self.pid = self._process.pid
-
-    async def work(self, data: bytes, job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        """Do one job: its outcome and the bytes it made. Raises EOFError if the process dies."""
-        if self._writer is None:
-            raise EOFError("the worker was not started")
-        try:
-            write_file(self._source, data)
-            self._writer.write(json.dumps({**job, "size": len(data)}).encode() + b"\n")
-            outcome = await self._outcome()
-            return outcome, read_file(self._target, outcome.get("size", 0))
-        finally:  # no image outlives its job
-            os.ftruncate(self._source, 0)
-            os.ftruncate(self._target, 0)
-
-    async def stop(self) -> None:
-        """Kill the process, wait for its end, and free what it held."""
-        if self._writer is not None:
-            self._writer.close()
-            with contextlib.suppress(OSError):
-                await self._writer.wait_closed()
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
-        os.close(self._source)
-        os.close(self._target)
-
-    async def _outcome(self) -> dict[str, Any]:
-        line = b"" if self._reader is None else await self._reader.readline()
-        if not line.endswith(b"\n"):
-            raise EOFError("the worker died")
-        outcome: dict[str, Any] = json.loads(line)
-        return outcome
-
-
 class WorkerPool:
-    """Give it a job with `work`; who comes first gets the first idle worker."""
+    """Give it a job with `work`; a small image passes waiting large ones, but none waits for ever."""
 
-    def __init__(self, limits: WorkerLimits) -> None:
+    def __init__(self, limits: WorkerLimits, metrics: Metrics) -> None:
         self._limits = limits
-        self._idle: asyncio.Queue[Worker] = asyncio.Queue()
+        self._metrics = metrics
+        self._idle: RankedLine[Worker] = RankedLine()
         self._workers: set[Worker] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for a worker."""
+        return self._idle.waiting
 
     def pids(self) -> list[int]:
         """The process ids of the workers that are warm."""
@@ -122,26 +62,34 @@ class WorkerPool:
     async def work(self, data: bytes, job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         """Do one job; raises ImageRefused if it kills its worker or takes too long.
 
-        A caller that gives up leaves the job to end by itself: its worker is not free before that.
+        A caller who gives up while waiting leaves the line. A job that runs ends by itself: its worker is not
+        free before that. A worker may die of something else, so only an image that kills two is to blame.
         """
-        return await asyncio.shield(self._keep(self._do(data, job)))
-
-    async def _do(self, data: bytes, job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        """A worker may die of something else, so only an image that kills two is to blame."""
+        arrived = asyncio.get_running_loop().time()
+        rank = arrived + PATIENCE * estimate_seconds(data)
         for _ in range(2):
-            worker = await self._idle.get()
+            worker = await self._idle.take(rank)
+            self._metrics.render_queue_seconds.observe(asyncio.get_running_loop().time() - arrived)
             try:
-                async with asyncio.timeout(self._limits.deadline_s):
-                    done = await worker.work(data, job)
-            except TimeoutError:
-                self._keep(self._replace(worker))
-                raise ImageRefused(f"decoding it takes longer than {self._limits.deadline_s:g} s") from None
+                return await asyncio.shield(self._keep(self._run(worker, data, job)))
             except (EOFError, OSError):
-                self._keep(self._replace(worker))
                 continue
-            self._idle.put_nowait(worker)
-            return done
         raise ImageRefused("the decoder crashes on this image")
+
+    async def _run(self, worker: Worker, data: bytes, job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        """One job on one worker, which is then given back, or replaced if it did not survive."""
+        deadline_s = self._limits.deadline_s
+        try:
+            with self._metrics.render_seconds.time():
+                done = await worker.work(data, job, deadline_s)
+        except TimeoutError:
+            self._keep(self._replace(worker))
+            raise ImageRefused(f"decoding it takes longer than {deadline_s:g} s") from None
+        except (EOFError, OSError):
+            self._keep(self._replace(worker))
+            raise
+        self._idle.put(worker)
+        return done
 
     async def _add(self) -> None:
         worker = Worker(self._limits.memory_bytes)
@@ -152,7 +100,7 @@ class WorkerPool:
             self._workers.discard(worker)
             await worker.stop()
             raise
-        self._idle.put_nowait(worker)
+        self._idle.put(worker)
 
     async def _replace(self, worker: Worker) -> None:
         _LOG.warning("a decoding worker died or took too long and is replaced")
@@ -165,7 +113,7 @@ class WorkerPool:
                 _LOG.error("a decoding worker cannot be started: %s", error)
                 await asyncio.sleep(_RETRY_S)
 
-    def _keep(self, coroutine: Any) -> "asyncio.Task[Any]":
+    def _keep(self, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         """As a task that is not forgotten before it ends."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
