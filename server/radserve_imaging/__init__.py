@@ -5,11 +5,14 @@ from radserve_imaging.limits import Limits
 from radserve_imaging.media import sniff
 from radserve_imaging.photograph import encode_png
 from radserve_imaging.picture import Reading
-from radserve_imaging.policy import ImagePolicy, Window
+from radserve_imaging.policy import ImagePolicy
 from radserve_imaging.record import NamedUid, Placement, RenderingRecord, Rescale, VoiRecord
 from radserve_imaging.render import Rendering, render
+from radserve_imaging.slice_choice import SliceChoice
+from radserve_imaging.windowing import CT_PRESETS, Window
 
 __all__ = [
+    "CT_PRESETS",
     "ImagePolicy",
     "ImagingError",
     "Limits",
@@ -19,6 +22,7 @@ __all__ = [
     "Rendering",
     "RenderingRecord",
     "Rescale",
+    "SliceChoice",
     "VoiRecord",
     "Window",
     "encode_png",

@@ -7,9 +7,9 @@ from PIL import Image
 from radserve_imaging.attributes import Attributes
 from radserve_imaging.errors import UnsupportedPhotometricError
 from radserve_imaging.header import PixelHeader
-from radserve_imaging.presentation import read_table
+from radserve_imaging.palettes import first_input, read_palettes
 from radserve_imaging.samples import Samples
-from radserve_imaging.tags import PALETTE_DATA, PALETTE_DESCRIPTORS, PHOTOMETRIC_INTERPRETATION, describe
+from radserve_imaging.tags import PHOTOMETRIC_INTERPRETATION, describe
 
 _TAG = describe(PHOTOMETRIC_INTERPRETATION)
 
@@ -33,20 +33,9 @@ def show_colour(values: Samples, coding: str, header: PixelHeader) -> NDArray[np
 
 def show_palette(values: Samples, attributes: Attributes, header: PixelHeader) -> NDArray[np.uint8]:
     """Indices (H, W) through the red, green and blue palettes (C.7.6.3.1.5), as (H, W, 3) uint8."""
-    if PALETTE_DATA[0] not in attributes:
-        raise UnsupportedPhotometricError(
-            f"{_TAG} is PALETTE COLOR without plain palettes (segmented ones are not read); "
-            "ask the archive to convert to RGB",
-            tag=_TAG,
-        )
-    channels = []
-    for descriptor, data in zip(PALETTE_DESCRIPTORS, PALETTE_DATA, strict=True):
-        table = read_table(attributes, descriptor, data)
-        table = table.signed_first() if header.signed else table
-        colours = table.entries.astype(np.float64) * (255.0 / (2**table.bits - 1)) + 0.5
-        index = np.clip(values.astype(np.int64) - table.first, 0, len(colours) - 1)
-        channels.append(np.clip(colours, 0, 255).astype(np.uint8)[index])
-    return np.dstack(channels)
+    palettes = read_palettes(attributes)
+    inputs = values.astype(np.int64) - first_input(attributes, header.signed)
+    return np.dstack([levels[np.clip(inputs, 0, len(levels) - 1)] for levels in palettes])
 
 
 def _to_eight_bits(values: Samples, bits: int) -> NDArray[np.uint8]:

@@ -108,7 +108,9 @@ def _as_stored(raw: Samples, codestream: Codestream, header: PixelHeader) -> Sam
     """
     bits = min(codestream.bits, header.bits_stored)
     header = replace(header, signed=header.signed or codestream.signed)
-    return settle(raw.astype(f"u{header.bits_allocated // 8}"), header, bits, bits - 1)
+    size = header.bits_allocated // 8
+    codes = raw.view(f"u{size}") if raw.dtype.itemsize == size else raw.astype(f"u{size}")
+    return settle(codes, header, bits, bits - 1)
 
 
 def _coding(codestream: Codestream, family: Family, header: PixelHeader) -> str:

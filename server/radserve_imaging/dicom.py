@@ -6,75 +6,154 @@ inversion of MONOCHROME1; colour goes through YBR or palette to RGB instead (C.7
 
 import hashlib
 import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 from radserve_imaging.attributes import Attributes
 from radserve_imaging.colour import show_colour, show_palette
 from radserve_imaging.compressed import DecodedFrame
-from radserve_imaging.errors import InvalidWindowError
+from radserve_imaging.errors import InvalidWindowError, PresentationStateError
 from radserve_imaging.frames import choose_frame, decode_frame, find_pixel_data
-from radserve_imaging.functional import FrameAttributes
-from radserve_imaging.header import PixelHeader, read_pixel_header
+from radserve_imaging.functional import FunctionalGroups
+from radserve_imaging.header import read_pixel_header
 from radserve_imaging.limits import Limits
-from radserve_imaging.monochrome import show_monochrome
-from radserve_imaging.part10 import DicomFile, open_part10
+from radserve_imaging.monochrome import Context, read_gray, show_monochrome
+from radserve_imaging.overlays import draw_overlays, has_overlays
+from radserve_imaging.part10 import open_part10
 from radserve_imaging.picture import Origin, Picture, Reading, Shown
 from radserve_imaging.policy import ImagePolicy
+from radserve_imaging.population import Census, Population
 from radserve_imaging.presentation import read_aspect
+from radserve_imaging.presentation_state import PresentationState, Presented
 from radserve_imaging.syntaxes import name_uid
-from radserve_imaging.tags import BURNED_IN_ANNOTATION, MODALITY, SOP_CLASS_UID, SOP_INSTANCE_UID
+from radserve_imaging.tags import (
+    BURNED_IN_ANNOTATION,
+    IMAGE_TYPE,
+    LOSSY_IMAGE_COMPRESSION,
+    LOSSY_IMAGE_COMPRESSION_RATIO,
+    MODALITY,
+    SOP_CLASS_UID,
+    SOP_INSTANCE_UID,
+)
+from radserve_imaging.volume import take_census
+from radserve_imaging.windowing import Window
 
 _CODE_STRING = re.compile(r"[A-Z0-9_ ]{1,16}")  # PS3.5 6.2, CS
 
 
-def show_dicom(data: bytes, policy: ImagePolicy, reading: Reading, limits: Limits) -> Picture:
-    """Decode and show one frame; raises ImagingError."""
-    file = open_part10(data, limits)
-    origin = _origin(file)
-    pixel_data = find_pixel_data(file.attributes)
-    header = read_pixel_header(file.attributes, limits)
-    index, frame_warnings = choose_frame(header.frames, reading.frame)
-    decoded = decode_frame(file, pixel_data, header, index)
-    frame = FrameAttributes(file.attributes, index)
-    shown = _show(decoded, frame, header, origin.modality, policy, reading)
-    aspect, aspect_warnings = read_aspect(frame)
-    warnings = (*file.warnings, *frame_warnings, *decoded.warnings, *aspect_warnings, *_caveats(frame.top))
-    return Picture(shown, header.photometric, origin, index + 1, header.frames, aspect, warnings)
+class DicomImage:
+    """An opened object with pixels, none of them decoded yet. Raises ImagingError."""
+
+    def __init__(self, data: bytes, limits: Limits) -> None:
+        self._limits = limits
+        self.file = open_part10(data, limits)
+        self.attributes = self.file.attributes
+        self._pixel_data = find_pixel_data(self.attributes)
+        self.header = read_pixel_header(self.attributes, limits)
+        self.groups = FunctionalGroups(self.attributes)
+        modality = self.attributes.text(MODALITY)
+        self.modality = modality if modality and _CODE_STRING.fullmatch(modality) else None
+        self.grey = self.header.samples == 1 and self.header.photometric in ("MONOCHROME1", "MONOCHROME2")
+
+    def decode(self, index: int) -> DecodedFrame:
+        """Frame `index`, from 0."""
+        return decode_frame(self.file, self._pixel_data, self.header, index)
+
+    def context(
+        self,
+        index: int,
+        presented: Presented | None = None,
+        census: Callable[[], Census] | None = None,
+    ) -> Context:
+        """What is known of frame `index` besides its pixels; `census` counts its volume, by default this object."""
+        frames = self.header.frames
+        if census is None and frames > 1:
+            census = partial(take_census, frames, self.count)
+        return Context(self.groups.frame(index), self.header, self.modality, presented, census)
+
+    def present(self, index: int, state: bytes | None) -> Presented | None:
+        """What a presentation state says of frame `index`; raises PresentationStateError."""
+        if state is None:
+            return None
+        if not self.grey:
+            raise PresentationStateError(
+                f"a grayscale presentation state cannot apply to colour ({self.header.photometric})"
+            )
+        instance = self.attributes.text(SOP_INSTANCE_UID)
+        return PresentationState(state, self._limits).apply_to(instance, index + 1, self.header)
+
+    def count(self, index: int) -> Population:
+        """The modality values of grey frame `index`, padding left out."""
+        return read_gray(self.decode(index).values, self.context(index))[0].population
+
+    def origin(self) -> Origin:
+        """Which kind of object this is."""
+        sop_class, instance = self.attributes.text(SOP_CLASS_UID), self.attributes.text(SOP_INSTANCE_UID)
+        return Origin(
+            sop_class=None if sop_class is None else name_uid(sop_class),
+            sop_instance_uid_sha256=None if instance is None else digest_uid(instance),
+            modality=self.modality,
+            transfer_syntax=name_uid(self.file.transfer_syntax),
+        )
 
 
-def _show(
-    decoded: DecodedFrame,
-    frame: FrameAttributes,
-    header: PixelHeader,
-    modality: str | None,
+def show_dicom(
+    data: bytes,
     policy: ImagePolicy,
     reading: Reading,
-) -> Shown:
-    """Grey by the grey pipeline; colour has no rescale, window or inversion to record."""
-    if header.photometric in ("MONOCHROME1", "MONOCHROME2") and header.samples == 1:
-        return show_monochrome(decoded.values, frame, header, modality, policy, reading.window)
-    if reading.window is not None:
-        raise InvalidWindowError(f"a window cannot apply to colour ({header.photometric}); leave it out")
-    if header.photometric == "PALETTE COLOR" and header.samples == 1:
-        return Shown(show_palette(decoded.values, frame.top, header))
-    return Shown(show_colour(decoded.values, decoded.coding, header))
-
-
-def _origin(file: DicomFile) -> Origin:
-    sop_class, instance = file.attributes.text(SOP_CLASS_UID), file.attributes.text(SOP_INSTANCE_UID)
-    modality = file.attributes.text(MODALITY)
-    return Origin(
-        sop_class=None if sop_class is None else name_uid(sop_class),
-        sop_instance_uid_sha256=None if instance is None else hashlib.sha256(instance.encode()).hexdigest(),
-        modality=modality if modality and _CODE_STRING.fullmatch(modality) else None,
-        transfer_syntax=name_uid(file.transfer_syntax),
+    limits: Limits,
+    census: Callable[[], Census] | None = None,
+) -> Picture:
+    """Decode and show one frame; `census` counts the volume it belongs to. Raises ImagingError."""
+    image = DicomImage(data, limits)
+    index, frame_warnings = choose_frame(image.header.frames, reading.frame)
+    context = image.context(index, image.present(index, reading.presentation_state), census)
+    decoded = image.decode(index)
+    shown = _show(image, decoded, context, policy, reading.window)
+    aspect, aspect_warnings = read_aspect(context.attributes)
+    warnings = [*image.file.warnings, *frame_warnings, *decoded.warnings, *aspect_warnings]
+    if reading.overlays:
+        pixels, overlay_warnings = draw_overlays(shown.pixels, image.attributes, index + 1)
+        shown = replace(shown, pixels=pixels, overlays=True)
+        warnings += overlay_warnings
+    elif has_overlays(image.attributes):
+        warnings.append("the file has overlay planes, which are not drawn")
+    warnings += list_caveats(image.attributes)
+    frames = image.header.frames
+    return Picture(
+        shown, image.header.photometric, image.origin(), index + 1, frames, aspect, tuple(warnings)
     )
 
 
-def _caveats(attributes: Attributes) -> list[str]:
-    """What the picture leaves out, or has burned into it."""
+def digest_uid(uid: str) -> str:
+    """SHA-256 (hex) of a UID, which itself would identify a patient's examination."""
+    return hashlib.sha256(uid.encode()).hexdigest()
+
+
+def list_caveats(attributes: Attributes) -> list[str]:
+    """What a reader should know of any picture of this object, by its header."""
     caveats = []
-    if any(tag >> 16 & 0xFF00 == 0x6000 and tag & 0xFFFF == 0x3000 for tag in attributes):
-        caveats.append("the file has overlay planes, which are not drawn")
     if attributes.text(BURNED_IN_ANNOTATION) == "YES":
         caveats.append("the file says that text is burned into its pixels")
+    if attributes.text(LOSSY_IMAGE_COMPRESSION) == "01":
+        ratios = [text[:16] for text in attributes.texts(LOSSY_IMAGE_COMPRESSION_RATIO) if text]
+        ratio = f", {' and '.join(ratios)} : 1" if ratios else ", by a ratio that it does not tell"
+        caveats.append(f"the image has been compressed with loss{ratio}")
+    if "LOCALIZER" in (value.upper() for value in attributes.texts(IMAGE_TYPE)):
+        caveats.append("this is a localizer, not a diagnostic image")
     return caveats
+
+
+def _show(
+    image: DicomImage, decoded: DecodedFrame, context: Context, policy: ImagePolicy, window: Window | None
+) -> Shown:
+    """Grey by the grey pipeline; colour has no rescale, window or inversion to record."""
+    if image.grey:
+        return show_monochrome(decoded.values, context, policy, window)
+    header = image.header
+    if window is not None:
+        raise InvalidWindowError(f"a window cannot apply to colour ({header.photometric}); leave it out")
+    if header.photometric == "PALETTE COLOR" and header.samples == 1:
+        return Shown(show_palette(decoded.values, image.attributes, header))
+    return Shown(show_colour(decoded.values, decoded.coding, header))

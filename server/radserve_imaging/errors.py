@@ -13,7 +13,10 @@ ImagingError
 ├── CorruptPixelDataError           corrupt_pixel_data
 ├── TooLargeError                   too_large
 ├── InvalidFrameError               invalid_frame
+├── InvalidSlicesError              invalid_slices
 ├── InvalidWindowError              invalid_window
+├── PresentationStateError          invalid_presentation_state
+├── NoSeriesError                   no_series
 ├── PolicyError                     invalid_policy
 └── RecordError                     invalid_record
 """
@@ -107,10 +110,28 @@ class InvalidFrameError(ImagingError):
     code = "invalid_frame"
 
 
+class InvalidSlicesError(ImagingError):
+    """Slices were asked for that the stack does not have."""
+
+    code = "invalid_slices"
+
+
 class InvalidWindowError(ImagingError):
     """A window that PS3.3 C.11.2 does not allow, or that cannot apply to this image."""
 
     code = "invalid_window"
+
+
+class PresentationStateError(ImagingError):
+    """Not a grayscale softcopy presentation state, or one of other images."""
+
+    code = "invalid_presentation_state"
+
+
+class NoSeriesError(ImagingError):
+    """Among the images there is no stack that could be shown as one."""
+
+    code = "no_series"
 
 
 class PolicyError(ImagingError):

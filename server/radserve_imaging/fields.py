@@ -60,6 +60,22 @@ class Fields:
             raise self.wrong(name, "a string")
         return value
 
+    def choice(self, name: str, allowed: tuple[str, ...]) -> str:
+        """One of the `allowed` strings."""
+        value = self.text(name)
+        if value not in allowed:
+            raise self.wrong(name, f"one of {', '.join(allowed)}")
+        return value
+
+    def numbers(self, name: str, length: int) -> tuple[float, ...]:
+        """A list of `length` finite numbers."""
+        items = self.items(name, length)
+        if not all(
+            isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in items
+        ):
+            raise self.wrong(name, f"{length} numbers")
+        return tuple(float(x) for x in items)  # type: ignore[arg-type]
+
     def flag(self, name: str) -> bool:
         """True or false."""
         value = self.raw(name)
@@ -74,9 +90,13 @@ class Fields:
             raise self.wrong(name, "a list" if length is None else f"a list of {length}")
         return list(value)
 
+    def present(self, name: str) -> bool:
+        """Whether the field is there and not null."""
+        return self._value.get(name) is not None
+
     def optional(self, name: str, read: Callable[[str], T]) -> T | None:
         """None where the field is absent or null, else `read(name)`."""
-        return None if self._value.get(name) is None else read(name)
+        return read(name) if self.present(name) else None
 
     def nested(self, name: str) -> "Fields":
         """An object inside this one."""

@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from radserve_imaging.lut import look_up
 from radserve_imaging.modality import ModalityTransform
 from radserve_imaging.population import Population
 from radserve_imaging.samples import Samples
@@ -60,7 +61,7 @@ class GrayFrame:
         table = np.zeros((2 ** (8 * self.stored.dtype.itemsize), len(vois)), np.uint8)
         for channel, voi in enumerate(vois):
             table[self._slots, channel] = self._brightness(voi)
-        return np.take(table[:, 0] if len(vois) == 1 else table, self._codes, axis=0)
+        return look_up(np.ascontiguousarray(table[:, 0]) if len(vois) == 1 else table, self._codes)
 
     @cached_property
     def _span(self) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from radserve_imaging.header import PixelHeader
 from radserve_imaging.lut import LookupTable
 from radserve_imaging.record import Rescale
 
@@ -24,6 +25,14 @@ class ModalityTransform:
         if self.table is not None:
             return self.table.apply(stored)
         return stored * self.slope + self.intercept
+
+    def can_be_negative(self, header: PixelHeader) -> bool:
+        """Whether modality values below 0 are possible."""
+        if header.floating:
+            return True
+        bits = header.bits_stored
+        ends = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if header.signed else (0.0, 2.0**bits - 1)
+        return bool(self.apply(np.array(ends)).min() < 0)
 
     def record(self) -> Rescale | None:
         """What the rendering record says of it."""

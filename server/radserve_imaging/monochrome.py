@@ -1,65 +1,97 @@
 """A decoded grey frame through modality, VOI and inversion, as its own attributes and the policy say."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from radserve_imaging.errors import InvalidAttributeError
 from radserve_imaging.functional import FrameAttributes
 from radserve_imaging.grayscale import GrayFrame
 from radserve_imaging.header import PixelHeader
 from radserve_imaging.modality import ModalityTransform
+from radserve_imaging.pet import Suv, read_suv
 from radserve_imaging.picture import Shown
-from radserve_imaging.policy import ImagePolicy, Window
+from radserve_imaging.policy import ImagePolicy
+from radserve_imaging.population import Census
 from radserve_imaging.presentation import read_modality, read_padding, read_voi
+from radserve_imaging.presentation_state import Presented
 from radserve_imaging.samples import Samples
-from radserve_imaging.voi import FileVoi, Subject, Voi, choose_voi
+from radserve_imaging.tags import UNITS
+from radserve_imaging.voi import FileVoi, Subject, VoiChoice, choose_voi
+from radserve_imaging.windowing import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is known of a frame besides its pixels; `census` counts the volume that it belongs to, if any."""
+
+    attributes: FrameAttributes
+    header: PixelHeader
+    modality: str | None
+    presented: Presented | None = None
+    census: Callable[[], Census] | None = None
+
+
+def read_gray(stored: Samples, context: Context) -> tuple[GrayFrame, ModalityTransform]:
+    """Stored values (H, W) of MONOCHROME1 or MONOCHROME2, ready to be counted or shown."""
+    frame, presented = context.attributes, context.presented
+    header = replace(context.header, signed=stored.dtype.kind == "i")  # the codestream may have known better
+    transform = read_modality(frame, header)
+    inverted = header.photometric == "MONOCHROME1"
+    if presented is not None:
+        transform = presented.modality if presented.modality.given else transform
+        inverted = presented.inverted
+    return GrayFrame(stored, transform, read_padding(frame.top, header), inverted), transform
 
 
 def show_monochrome(
-    stored: Samples,
-    frame: FrameAttributes,
-    header: PixelHeader,
-    modality: str | None,
-    policy: ImagePolicy,
-    requested: Window | None,
+    stored: Samples, context: Context, policy: ImagePolicy, requested: Window | None
 ) -> Shown:
     """Show stored values (H, W) of MONOCHROME1 or MONOCHROME2; raises ImagingError."""
-    header = replace(header, signed=stored.dtype.kind == "i")  # the codestream may have known better
-    transform = read_modality(frame, header)
-    negative = _can_be_negative(transform, header)
-    file_voi, warnings = read_voi(frame, negative)
-    hounsfield = modality == "CT" and _is_hounsfield(transform, negative, warnings)
-    inverted = header.photometric == "MONOCHROME1"
-    gray = GrayFrame(stored, transform, read_padding(frame.top, header), inverted)
-    pixels, voi = _show(gray, Subject(modality, hounsfield, file_voi), policy, requested)
+    gray, transform = read_gray(stored, context)
+    subject, warnings = _describe(context, transform)
+    pixels, voi = _show(gray, subject, context, policy, requested)
     if voi.record.source.startswith("file") and _is_blank(pixels, gray):
         warnings.append(f"the {voi.record.source} shows nothing of this frame, and was passed over")
-        pixels, voi = _show(gray, Subject(modality, hounsfield, FileVoi()), policy, requested)
+        pixels, voi = _show(gray, replace(subject, file=FileVoi()), context, policy, requested)
     if _is_blank(pixels, gray):
         warnings.append("nothing is visible: every pixel of the frame falls on one side of the window")
-    return Shown(pixels, inverted, transform.record(), voi.record, tuple(warnings))
+    state = None if context.presented is None else context.presented.sha256
+    return Shown(pixels, gray.inverted, transform.record(), voi.record, tuple(warnings), state)
+
+
+def _describe(context: Context, transform: ModalityTransform) -> tuple[Subject, list[str]]:
+    """What the choice of VOI depends on, and what was odd about it."""
+    negative = transform.can_be_negative(context.header)
+    file, warnings = read_voi(context.attributes, negative)
+    units, suv = transform.type, None
+    if context.modality == "CT":
+        units = "HU" if _is_hounsfield(transform, negative, warnings) else None
+    elif context.modality == "PT":
+        units = context.attributes.top.text(UNITS)
+        suv = _suv(context, transform, warnings)
+    presentation = FileVoi()
+    if context.presented is not None:
+        presentation = context.presented.voi
+        warnings += context.presented.warnings
+    return Subject(context.modality, units and units[:16], file, suv, presentation), warnings
 
 
 def _show(
-    gray: GrayFrame, subject: Subject, policy: ImagePolicy, requested: Window | None
-) -> tuple[NDArray[np.uint8], Voi]:
-    voi = choose_voi(subject, lambda: gray.population, requested, policy)
-    return gray.show([voi]), voi
+    gray: GrayFrame, subject: Subject, context: Context, policy: ImagePolicy, requested: Window | None
+) -> tuple[NDArray[np.uint8], VoiChoice]:
+    def census() -> Census:
+        return context.census() if context.census else Census(gray.population, "the frame")
+
+    voi = choose_voi(subject, census, requested, policy)
+    return gray.show(voi.vois), voi
 
 
 def _is_blank(pixels: NDArray[np.uint8], gray: GrayFrame) -> bool:
     """Whether a frame that has contrast shows none."""
     return bool(pixels.min() == pixels.max() and gray.contrast)
-
-
-def _can_be_negative(transform: ModalityTransform, header: PixelHeader) -> bool:
-    """Whether modality values below 0 are possible."""
-    if header.floating:
-        return True
-    bits = header.bits_stored
-    ends = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if header.signed else (0.0, 2.0**bits - 1)
-    return bool(transform.apply(np.array(ends)).min() < 0)
 
 
 def _is_hounsfield(transform: ModalityTransform, negative: bool, warnings: list[str]) -> bool:
@@ -75,3 +107,14 @@ def _is_hounsfield(transform: ModalityTransform, negative: bool, warnings: list[
     else:
         return True
     return False
+
+
+def _suv(context: Context, transform: ModalityTransform, warnings: list[str]) -> Suv | None:
+    try:
+        found = read_suv(context.attributes.top, transform)
+    except InvalidAttributeError as error:
+        found = str(error)
+    if isinstance(found, Suv):
+        return found
+    warnings.append(f"PET not shown by SUV: {found}")
+    return None

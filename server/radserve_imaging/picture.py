@@ -5,16 +5,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from radserve_imaging.policy import Window
 from radserve_imaging.record import NamedUid, Rescale, VoiRecord
+from radserve_imaging.windowing import Window
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the reader asks for: a frame, counted from 1 as DICOM does, and a window."""
+    """What the reader asks for: a frame, counted from 1 as DICOM does, a window, overlay planes drawn.
+
+    `presentation_state` holds the bytes of a Grayscale Softcopy Presentation State.
+    """
 
     frame: int | None = None
     window: Window | None = None
+    overlays: bool = False
+    presentation_state: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,8 @@ class Shown:
     rescale: Rescale | None = None
     voi: VoiRecord | None = None
     warnings: tuple[str, ...] = ()
+    presentation_state_sha256: str | None = None
+    overlays: bool = False
 
 
 @dataclass(frozen=True, slots=True)

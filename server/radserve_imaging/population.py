@@ -37,3 +37,11 @@ class Population:
     def span(self) -> tuple[float, float]:
         """Least and greatest value; 0, 0 where all is padding."""
         return (float(self.values[0]), float(self.values[-1])) if len(self.values) else (0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """A population, and in words what it was counted `over`: a frame, a volume."""
+
+    population: Population
+    over: str

@@ -8,7 +8,6 @@ from radserve_imaging.functional import FrameAttributes
 from radserve_imaging.header import PixelHeader
 from radserve_imaging.lut import LookupTable
 from radserve_imaging.modality import ModalityTransform
-from radserve_imaging.policy import Window
 from radserve_imaging.samples import settle
 from radserve_imaging.tags import (
     FRAME_VOI_LUT_SEQUENCE,
@@ -32,6 +31,7 @@ from radserve_imaging.tags import (
     describe,
 )
 from radserve_imaging.voi import FileVoi
+from radserve_imaging.windowing import Window
 
 _MAX_ASPECT = 20.0
 
@@ -71,7 +71,11 @@ def read_voi(frame: FrameAttributes, negative_values: bool) -> tuple[FileVoi, li
 
 
 def _read_window(values: Attributes, warnings: list[str]) -> Window | None:
-    centers, widths = values.numbers(WINDOW_CENTER, "DS"), values.numbers(WINDOW_WIDTH, "DS")
+    try:
+        centers, widths = values.numbers(WINDOW_CENTER, "DS"), values.numbers(WINDOW_WIDTH, "DS")
+    except InvalidAttributeError as error:
+        warnings.append(f"the file's window was passed over: {error}")
+        return None
     if not centers or not widths:
         return None
     if len(centers) > 1:
@@ -115,7 +119,10 @@ def read_aspect(frame: FrameAttributes) -> tuple[float, list[str]]:
         (frame.top, IMAGER_PIXEL_SPACING, "DS"),
         (frame.top, PIXEL_ASPECT_RATIO, "IS"),
     ):
-        pair = source.numbers(tag, vr)
+        try:
+            pair = source.numbers(tag, vr)
+        except InvalidAttributeError:
+            pair = [0.0, 0.0]
         if len(pair) < 2:
             continue
         if min(pair) > 0 and 1 / _MAX_ASPECT <= pair[0] / pair[1] <= _MAX_ASPECT:
@@ -124,14 +131,22 @@ def read_aspect(frame: FrameAttributes) -> tuple[float, list[str]]:
     return 1.0, []
 
 
-def read_table(item: Attributes, descriptor_tag: int, data_tag: int) -> LookupTable:
-    """A LUT by its descriptor (entries, first input, bits) and data; raises InvalidAttributeError."""
-    descriptor = [int(value) for value in item.numbers(descriptor_tag, "US")]
+def read_descriptor(item: Attributes, tag: int) -> tuple[int, int, int]:
+    """A LUT descriptor: how many entries, the first input (unsigned), bits of an entry (C.11.1.1)."""
+    descriptor = [int(value) for value in item.numbers(tag, "US")]
     if len(descriptor) != 3:
-        raise item.wrong(descriptor_tag, "must have three values")
+        raise item.wrong(tag, "must have three values")
     count, first, bits = descriptor[0] % 2**16 or 2**16, descriptor[1] % 2**16, descriptor[2]
+    if not 1 <= bits <= 16:
+        raise InvalidAttributeError(f"{describe(tag)} declares entries of {bits} bits", tag=describe(tag))
+    return count, first, bits
+
+
+def read_table(item: Attributes, descriptor_tag: int, data_tag: int) -> LookupTable:
+    """A LUT by its descriptor and data; raises InvalidAttributeError."""
+    count, first, bits = read_descriptor(item, descriptor_tag)
     element, data = item.element(data_tag), item.value(data_tag)
-    if not 1 <= bits <= 16 or element is None or len(data) < count:
+    if element is None or len(data) < count:
         name = describe(data_tag)
         raise InvalidAttributeError(
             f"{name} has {len(data):,} bytes for {count:,} entries of {bits} bits", tag=name

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from radserve_imaging.errors import RecordError
 from radserve_imaging.fields import Fields
+from radserve_imaging.windowing import Window
 
-RENDERER = "radserve_imaging/1"
+RENDERER = "radserve_imaging/2"
 """Changes whenever the same bytes and policy may give other pixels."""
 
 
@@ -33,13 +34,19 @@ class Rescale:
 
 @dataclass(frozen=True, slots=True)
 class VoiRecord:
-    """Which values of interest were shown, PS3.3 C.11.2, and in plain words why these."""
+    """Which values of interest were shown, PS3.3 C.11.2, and in plain words why these.
+
+    `units` are those of center and width: HU, SUVbw, or what the file says. `channels` are the windows of red,
+    green and blue, where these differ.
+    """
 
     source: str
     center: float | None
     width: float | None
     function: str | None
     reason: str
+    units: str | None = None
+    channels: tuple[Window, Window, Window] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,20 @@ class Placement:
     y: int
     width: int
     height: int
+
+
+@dataclass(frozen=True, slots=True)
+class SliceRecord:
+    """Which slice of which stack, counted from 1 along the normal; `position_mm` lies on that normal.
+
+    `series_sha256` is a digest of the Series Instance UID; `choice` says in words why this slice.
+    """
+
+    series_sha256: str | None
+    slice: int
+    slices: int
+    position_mm: float | None
+    choice: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +100,19 @@ class RenderingRecord:
     placement: Placement
     warnings: tuple[str, ...]
     policy_sha256: str
+    presentation_state_sha256: str | None = None
+    overlays: bool = False
+    slice: SliceRecord | None = None
     renderer: str = RENDERER
 
     def to_json(self) -> dict[str, object]:
         """As JSON values; `from_json` gives the same record back."""
-        lists = {"size_in": list(self.size_in), "size_out": list(self.size_out)}
-        return {**asdict(self), **lists, "warnings": list(self.warnings)}
+        value = asdict(self)
+        for name in ("size_in", "size_out", "warnings"):
+            value[name] = list(value[name])
+        if self.voi is not None and self.voi.channels is not None:
+            value["voi"]["channels"] = [asdict(window) for window in self.voi.channels]
+        return value
 
     @classmethod
     def from_json(cls, value: Mapping[str, object]) -> "RenderingRecord":
@@ -111,6 +139,9 @@ class RenderingRecord:
             placement=_placement(read.nested("placement")),
             warnings=tuple(str(item) for item in read.items("warnings")),
             policy_sha256=read.text("policy_sha256"),
+            presentation_state_sha256=read.optional("presentation_state_sha256", read.text),
+            overlays=read.flag("overlays"),
+            slice=read.optional("slice", lambda name: _slice(read.nested(name))),
             renderer=read.text("renderer"),
         )
 
@@ -140,6 +171,23 @@ def _voi(read: Fields) -> VoiRecord:
         read.optional("width", read.number),
         read.optional("function", read.text),
         read.text("reason"),
+        read.optional("units", read.text),
+        read.optional("channels", lambda name: _channels(read.items(name, 3))),
+    )
+
+
+def _channels(windows: list[object]) -> tuple[Window, Window, Window]:
+    red, green, blue = (Window.from_json(window, "channels") for window in windows)
+    return red, green, blue
+
+
+def _slice(read: Fields) -> SliceRecord:
+    return SliceRecord(
+        read.optional("series_sha256", read.text),
+        read.integer("slice"),
+        read.integer("slices"),
+        read.optional("position_mm", read.number),
+        read.text("choice"),
     )
 
 

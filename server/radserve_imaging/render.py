@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radserve_imaging.dicom import show_dicom
-from radserve_imaging.errors import InvalidFrameError, InvalidWindowError
+from radserve_imaging.errors import InvalidFrameError, InvalidWindowError, PresentationStateError
 from radserve_imaging.geometry import Layout, lay_out, place
 from radserve_imaging.grayscale import GrayFrame
 from radserve_imaging.limits import DEFAULT_LIMITS, Limits
@@ -16,6 +16,7 @@ from radserve_imaging.modality import ModalityTransform
 from radserve_imaging.photograph import Photograph, decode_jpeg, decode_png
 from radserve_imaging.picture import Picture, Reading, Shown
 from radserve_imaging.policy import ImagePolicy
+from radserve_imaging.population import Census
 from radserve_imaging.record import RenderingRecord, digest_pixels
 from radserve_imaging.voi import Subject, choose_voi
 
@@ -76,12 +77,16 @@ def _record(
         placement=layout.placement,
         warnings=(*picture.warnings, *shown.warnings),
         policy_sha256=policy.digest(),
+        presentation_state_sha256=shown.presentation_state_sha256,
+        overlays=shown.overlays,
     )
 
 
 def _show_photograph(
     data: bytes, media_type: MediaType, policy: ImagePolicy, reading: Reading, limits: Limits
 ) -> Picture:
+    if reading.presentation_state is not None or reading.overlays:
+        raise PresentationStateError("presentation states and overlays apply to DICOM, not to PNG or JPEG")
     if reading.frame not in (None, 1):
         raise InvalidFrameError(f"frame {reading.frame} was asked for, but a PNG or JPEG has one frame")
     png = media_type == "image/png"
@@ -97,5 +102,6 @@ def _show_decoded(photograph: Photograph, policy: ImagePolicy, reading: Reading)
             raise InvalidWindowError("a window applies to DICOM and 16-bit grey PNG, not to 8-bit pictures")
         return Shown(photograph.pixels)
     frame = GrayFrame(photograph.pixels, ModalityTransform())
-    voi = choose_voi(Subject(), lambda: frame.population, reading.window, policy)
-    return Shown(frame.show([voi]), voi=voi.record)
+    census = lambda: Census(frame.population, "the picture")  # noqa: E731
+    voi = choose_voi(Subject(), census, reading.window, policy)
+    return Shown(frame.show(voi.vois), voi=voi.record)

@@ -1,9 +1,15 @@
-"""RLE Lossless, PS3.5 annex G: byte planes, each packed in runs. Pure Python, so no input can crash it."""
+"""RLE Lossless, PS3.5 annex G: byte planes, each packed in runs, which imagecodecs unpacks.
+
+Its decoder is given room for exactly the bytes of one plane, and refuses to write more, or to read past the
+segment. pydicom's and pylibjpeg's RLE decoders would be as fast, but hold Python's lock.
+"""
 
 import struct
 from itertools import pairwise
 
+import imagecodecs
 import numpy as np
+from numpy.typing import NDArray
 
 from radserve_imaging.errors import CorruptPixelDataError
 from radserve_imaging.header import PixelHeader
@@ -19,32 +25,27 @@ def decode_rle(frame: bytes, header: PixelHeader) -> Samples:
     pixels = header.rows * header.columns
     spans = _segments(frame, header.samples * size)
     out = np.empty((pixels, header.samples, size), np.uint8)
+    plane = np.empty(pixels, np.uint8)
     for i, (start, end) in enumerate(spans):
         sample, byte = divmod(i, size)  # G.2: the most significant byte of a sample comes first
-        plane = unpack_runs(frame[start:end], pixels)
-        out[:, sample, size - 1 - byte] = np.frombuffer(plane, np.uint8)
+        unpack_runs(memoryview(frame)[start:end], plane)
+        out[:, sample, size - 1 - byte] = plane
     values = out.view(f"<u{size}")[:, :, 0]
     if header.samples == 1:
         return values.reshape(header.rows, header.columns)
     return values.reshape(header.rows, header.columns, header.samples)
 
 
-def unpack_runs(packed: bytes, size: int) -> bytes:
-    """Undo the PackBits runs of one segment (G.3.2), which must give at least `size` bytes."""
-    out = bytearray()
-    position, end = 0, len(packed)
-    while position < end and len(out) < size:
-        control = packed[position]
-        if control < 128:
-            out += packed[position + 1 : position + 2 + control]
-            position += 2 + control
-        else:
-            if control > 128:
-                out += packed[position + 1 : position + 2] * (257 - control)
-            position += 2 if control > 128 else 1
-    if len(out) < size:
-        raise CorruptPixelDataError(f"an RLE segment gives {len(out):,} of {size:,} bytes: it is cut off")
-    return bytes(out[:size])
+def unpack_runs(packed: bytes | memoryview, plane: NDArray[np.uint8]) -> None:
+    """Undo the PackBits runs of one segment (G.3.2), which must give the bytes of `plane`, no fewer or more."""
+    try:
+        given = len(imagecodecs.packbits_decode(packed, out=plane))
+    except imagecodecs.PackbitsError as error:
+        raise CorruptPixelDataError(
+            f"an RLE segment breaks off inside a run, or gives more than its {plane.size:,} bytes"
+        ) from error
+    if given != plane.size:
+        raise CorruptPixelDataError(f"an RLE segment gives {given:,} of {plane.size:,} bytes: it is cut off")
 
 
 def _segments(frame: bytes, expected: int) -> list[tuple[int, int]]:

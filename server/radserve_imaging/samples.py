@@ -13,17 +13,24 @@ Samples: TypeAlias = NDArray[Any]
 def settle(raw: Samples, header: PixelHeader, bits: int, high_bit: int) -> Samples:
     """Keep the `bits` that end at `high_bit`, and extend their sign if the header says signed.
 
-    `raw` holds integers of 8, 16 or 32 bits, in any shape; the result has the same width. What stands above
-    `high_bit` (overlays, in old files) and below is dropped.
+    `raw` holds integers of 8, 16, 32 or 64 bits, in any shape; the result has the same width. What stands
+    above `high_bit` (overlays, in old files) and below is dropped. `raw` itself comes back where that changes
+    nothing, as its least and greatest value tell: far cheaper than a shift.
     """
     size = raw.dtype.itemsize
     width = 8 * size
-    if header.signed:
-        value = raw.view(f"i{size}")
-        if bits == width:
-            return value
-        return np.right_shift(np.left_shift(value, width - 1 - high_bit), width - bits)
-    value = raw.view(f"u{size}")
-    if bits == width:
+    value = raw.view(f"i{size}" if header.signed else f"u{size}")
+    if high_bit == bits - 1 and _fits(value, bits):
         return value
+    if header.signed:
+        return np.right_shift(np.left_shift(value, width - 1 - high_bit), width - bits)
     return np.bitwise_and(np.right_shift(value, high_bit + 1 - bits), value.dtype.type(2**bits - 1))
+
+
+def _fits(value: Samples, bits: int) -> bool:
+    """Whether every value is a number of so many bits, its sign already extended."""
+    if bits == 8 * value.dtype.itemsize:
+        return True
+    if value.dtype.kind == "u":
+        return bool(value.max() < 2**bits)
+    return bool(value.min() >= -(2 ** (bits - 1)) and value.max() < 2 ** (bits - 1))
