@@ -1,6 +1,6 @@
 """POST /v1/chat/completions: OpenAI's way of asking."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 from radserve_server.access import started_at
 from radserve_server.answering import Asked, RunningAnswer, check_image_count
 from radserve_server.answers import ChatShape
+from radserve_server.aside import run_aside
 from radserve_server.auth import Caller
 from radserve_server.backend import Delta
 from radserve_server.bodies import parse_json, read_body, require_json
@@ -15,6 +16,7 @@ from radserve_server.chat_schema import ChatRequest
 from radserve_server.conversation import read_conversation
 from radserve_server.disconnect import while_connected
 from radserve_server.documentation import CHAT
+from radserve_server.payloads import Payload, lift_payloads
 from radserve_server.pictures import fetch_picture, read_as
 from radserve_server.services import Services, services_of
 from radserve_server.sse import DONE, EventStream, encode_event
@@ -29,8 +31,8 @@ async def complete_chat(request: Request, caller: Caller) -> Response:
     settings = services.settings
     require_json(request)
     body = await read_body(request, settings.max_body_bytes, settings.body_timeout_s)
-    wanted = parse_json(ChatRequest, body)
-    asked = await _ask(services, wanted, caller, started_at(request))
+    wanted, payloads = await _read(body)
+    asked = await _ask(services, wanted, payloads, caller, started_at(request))
     shape = ChatShape(asked.engine.name, bool(wanted.logprobs))
     if not wanted.stream:
         return JSONResponse(await while_connected(request.receive, _complete(services, asked, shape)))
@@ -39,14 +41,27 @@ async def complete_chat(request: Request, caller: Caller) -> Response:
     return EventStream(_events(answer, shape, include_usage), answer.close, services.metrics.note_failure)
 
 
-async def _ask(services: Services, wanted: ChatRequest, caller: str, started: float) -> Asked:
+async def _read(body: bytes) -> tuple[ChatRequest, Mapping[str, Payload]]:
+    """The request, and the base64 of its large images apart."""
+    letter = await run_aside(len(body), lift_payloads, body)
+    wanted = parse_json(ChatRequest, letter.text)
+    if not letter.payloads:
+        return wanted, {}
+    images = read_conversation(wanted.messages).images
+    if letter.payloads.keys() <= {image.payload for image in images}:
+        return wanted, letter.payloads
+    return parse_json(ChatRequest, body), {}  # what looked like an image is part of a text
+
+
+async def _ask(
+    services: Services, wanted: ChatRequest, payloads: Mapping[str, Payload], caller: str, started: float
+) -> Asked:
     engine = services.watch.require(wanted.model)
     conversation = read_conversation(wanted.messages)
     check_image_count(engine, len(conversation.images), "messages")
     limit = services.settings.max_image_bytes
     pictures = [
-        await fetch_picture(image.url, caller, services.store, limit, image.param)
-        for image in conversation.images
+        await fetch_picture(image, payloads, caller, services.store, limit) for image in conversation.images
     ]
     sources = read_as(pictures, wanted.clinical)
     return Asked(engine, conversation.messages, sources, wanted.sampling(), started)

@@ -15,6 +15,11 @@ class ImageReference:
     url: str
     param: str
 
+    @property
+    def payload(self) -> str:
+        """What follows the media type in a data: URI."""
+        return self.url.rpartition(",")[2]
+
 
 @dataclass(frozen=True, slots=True)
 class Conversation:

@@ -5,6 +5,7 @@ import re
 import time
 from dataclasses import dataclass
 
+from radserve_server.aside import run_aside
 from radserve_server.errors import NotFound, TooLarge
 from radserve_server.expiring_cache import ExpiringCache
 
@@ -24,9 +25,10 @@ class StoredImage:
     expires_at: int
 
 
-def identify(data: bytes) -> str:
+async def identify(data: bytes) -> str:
     """The content-addressed id of an image."""
-    return f"sha256-{hashlib.sha256(data).hexdigest()}"
+    digest = await run_aside(len(data), hashlib.sha256, data)
+    return f"sha256-{digest.hexdigest()}"
 
 
 class ImageStore:

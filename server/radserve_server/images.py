@@ -54,7 +54,7 @@ async def read_raw_image(request: Request, services: Services) -> Picture:
     began = time.perf_counter()
     body = await read_body(request, settings.max_image_bytes, settings.body_timeout_s)
     services.metrics.body_seconds.observe(time.perf_counter() - began)
-    return open_picture(body, declared, "body")
+    return await open_picture(body, declared, "body")
 
 
 async def _try(services: Services, picture: Picture) -> None:

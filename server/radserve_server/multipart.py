@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from python_multipart.multipart import parse_options_header
 
+from radserve_server.aside import cut, find
 from radserve_server.errors import InvalidRequest
 
 _MAX_PARTS = 128
@@ -34,7 +35,7 @@ def parse_multipart(content_type: str, body: bytes) -> list[Part]:
     if not 1 <= len(boundary) <= 70:  # RFC 2046 5.1.1
         raise _malformed("its Content-Type has no boundary of 1 to 70 characters")
     delimiter = b"\r\n--" + boundary
-    at = -2 if body.startswith(delimiter[2:]) else body.find(delimiter)
+    at = -2 if body.startswith(delimiter[2:]) else find(body, delimiter, 0, len(body))
     parts: list[Part] = []
     while at != -1:
         start = at + len(delimiter)
@@ -42,7 +43,7 @@ def parse_multipart(content_type: str, body: bytes) -> list[Part]:
             return parts
         if len(parts) == _MAX_PARTS:
             raise _malformed(f"it has more than {_MAX_PARTS} parts")
-        at = body.find(delimiter, start)
+        at = find(body, delimiter, start, len(body))
         if at != -1:
             parts.append(_parse_part(body, start, at))
     raise _malformed("its closing boundary is missing: was it cut off?")
@@ -66,7 +67,7 @@ def _parse_part(body: bytes, start: int, end: int) -> Part:
         name=options[b"name"].decode("ascii", "backslashreplace")[:200],
         filename=None if filename is None else filename.decode("utf-8", "replace"),
         media_type=headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1"),
-        data=body[blank + 4 : end],
+        data=cut(body, blank + 4, end),
     )
 
 

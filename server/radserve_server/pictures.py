@@ -4,11 +4,15 @@ import asyncio
 import base64
 import binascii
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from radserve_imaging import ImagingError, Reading, Window, sniff
+from radserve_server.aside import run_aside
+from radserve_server.conversation import ImageReference
 from radserve_server.errors import ImageRefused, InvalidRequest, TooLarge
 from radserve_server.image_store import SCHEME, ImageStore, identify
+from radserve_server.payloads import Payload
 from radserve_server.rendering import Source
 from radserve_server.schemas import ReadingWish
 
@@ -16,7 +20,7 @@ DICOM = "application/dicom"
 MEDIA_TYPES = (DICOM, "image/png", "image/jpeg")
 UNDECLARED = ("", "application/octet-stream")
 _HEAD = re.compile(r"data:(?P<media>[^;,]{0,100});base64,", re.IGNORECASE)
-_SLICE = 2**20  # of base64, a multiple of 4: the loop breathes after each
+_SLICE = 2**18  # of base64, a multiple of 4: the loop breathes after each
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Picture:
     param: str
 
 
-def open_picture(data: bytes, declared: str, param: str) -> Picture:
+async def open_picture(data: bytes, declared: str, param: str) -> Picture:
     """Check that bytes are what they are said to be; raises ImageRefused or InvalidRequest."""
     if declared not in (*MEDIA_TYPES, *UNDECLARED):
         known = ", ".join(MEDIA_TYPES)
@@ -43,14 +47,17 @@ def open_picture(data: bytes, declared: str, param: str) -> Picture:
     if declared not in (found, *UNDECLARED):
         message = f"the bytes are {found}, but {declared} was declared"
         raise InvalidRequest(message, code="media_type_mismatch", param=param)
-    return Picture(identify(data), found, data, param)
+    return Picture(await identify(data), found, data, param)
 
 
-async def fetch_picture(url: str, owner: str, store: ImageStore, max_bytes: int, param: str) -> Picture:
-    """The image behind the URL of an image part; raises GatewayError naming `param`."""
+async def fetch_picture(
+    image: ImageReference, payloads: Mapping[str, Payload], owner: str, store: ImageStore, max_bytes: int
+) -> Picture:
+    """The image behind the URL of an image part; raises GatewayError naming the part."""
+    url, param = image.url, image.param
     if url.startswith(SCHEME):
-        image = store.get(owner, url.removeprefix(SCHEME), param)
-        return Picture(image.image_id, image.media_type, image.data, param)
+        stored = store.get(owner, url.removeprefix(SCHEME), param)
+        return Picture(stored.image_id, stored.media_type, stored.data, param)
     if url[:8].lower().startswith(("http://", "https://")):
         message = "remote images are not fetched: send a data: URI, or upload the image with POST /v1/images"
         raise InvalidRequest(message, code="remote_image_refused", param=param)
@@ -58,28 +65,29 @@ async def fetch_picture(url: str, owner: str, store: ImageStore, max_bytes: int,
     if head is None:
         message = f"an image's URL must be data:<media type>;base64,… or {SCHEME}<image_id>"
         raise InvalidRequest(message, code="invalid_image_url", param=param)
-    if (len(url) - head.end()) * 3 // 4 > max_bytes + 2:
+    payload = payloads.get(image.payload) or url[head.end() :].encode("utf-8", "surrogatepass")
+    if len(payload) * 3 // 4 > max_bytes + 2:
         raise TooLarge(f"the image is over {max_bytes:,} bytes", code="too_large", param=param)
-    data = await _decode_base64(url, head.end(), param)
-    return open_picture(data, head["media"].lower(), param)
+    data = await _decode_base64(payload, param)
+    return await open_picture(data, head["media"].lower(), param)
 
 
-async def _decode_base64(url: str, start: int, param: str) -> bytes:
+async def _decode_base64(payload: Payload, param: str) -> bytes:
     """Strictly: no line breaks, no foreign characters, no missing padding."""
-    if (len(url) - start) % 4:
+    if len(payload) % 4:
         raise _bad_base64(param)
     pieces = []
     try:
-        for begin in range(start, len(url), _SLICE):
-            text = url[begin : begin + _SLICE]
-            if begin + _SLICE < len(url) and text.endswith("="):
+        for begin in range(0, len(payload), _SLICE):
+            text = bytes(payload[begin : begin + _SLICE])
+            if begin + _SLICE < len(payload) and text.endswith(b"="):
                 raise _bad_base64(param)
             pieces.append(binascii.a2b_base64(text, strict_mode=True))
             if len(text) == _SLICE:
                 await asyncio.sleep(0)
     except (binascii.Error, ValueError):
         raise _bad_base64(param) from None
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return pieces[0] if len(pieces) == 1 else await run_aside(len(payload), b"".join, pieces)
 
 
 def _bad_base64(param: str) -> InvalidRequest:

@@ -14,10 +14,10 @@ from radserve_server.documentation import RENDER
 from radserve_server.engine_watch import Engine
 from radserve_server.errors import EngineUnavailable, InvalidRequest
 from radserve_server.images import read_raw_image
-from radserve_server.multipart import parse_multipart
+from radserve_server.multipart import Part
 from radserve_server.pictures import Picture, encode_base64, read_as
 from radserve_server.services import Services, services_of
-from radserve_server.vqa import FORM, read_image_parts
+from radserve_server.vqa import FORM, open_form, read_image_parts
 from radserve_server.vqa_schema import RenderRequest, gather_fields
 
 RECORD_HEADER = "x-radserve-record"
@@ -57,7 +57,7 @@ async def _read(request: Request, services: Services, caller: str) -> tuple[Pict
         return await read_raw_image(request, services), wanted
     body = await read_body(request, settings.max_body_bytes, settings.body_timeout_s)
     if media_type == FORM:
-        return _read_form(request.headers["content-type"], body, settings.max_image_bytes)
+        return await _read_form(await open_form(request, body), settings.max_image_bytes)
     wanted = parse_json(RenderRequest, body)
     if wanted.image_id is None:
         raise InvalidRequest("field image_id is missing", code="missing_field", param="image_id")
@@ -65,9 +65,8 @@ async def _read(request: Request, services: Services, caller: str) -> tuple[Pict
     return Picture(image.image_id, image.media_type, image.data, "image_id"), wanted
 
 
-def _read_form(content_type: str, body: bytes, max_bytes: int) -> tuple[Picture, RenderRequest]:
-    parts = parse_multipart(content_type, body)
-    pictures = read_image_parts(parts, max_bytes)
+async def _read_form(parts: list[Part], max_bytes: int) -> tuple[Picture, RenderRequest]:
+    pictures = await read_image_parts(parts, max_bytes)
     if len(pictures) != 1:
         raise InvalidRequest(f"one image is rendered at a time; {len(pictures)} were sent", param="image")
     fields: Any = [

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from radserve_server.access import started_at
 from radserve_server.answering import Asked, RunningAnswer, check_image_count
 from radserve_server.answers import join_text
+from radserve_server.aside import run_aside
 from radserve_server.auth import Caller
 from radserve_server.bodies import media_type_of, parse_fields, parse_json, read_body, require_json
 from radserve_server.conversation import ask_about_images
@@ -38,9 +39,9 @@ async def answer_question(request: Request, caller: Caller) -> Response:
     if not is_form:
         require_json(request)
     body = await read_body(request, settings.max_body_bytes, settings.body_timeout_s)
-    parts = parse_multipart(request.headers["content-type"], body) if is_form else []
+    parts = await open_form(request, body) if is_form else []
     wanted = _read_form(parts) if is_form else parse_json(VqaRequest, body)
-    asked = _ask(services, wanted, parts, caller, started_at(request))
+    asked = await _ask(services, wanted, parts, caller, started_at(request))
     if "text/event-stream" in request.headers.get("accept", ""):
         answer = await while_connected(request.receive, RunningAnswer.begin(services, asked))
         return EventStream(
@@ -49,7 +50,12 @@ async def answer_question(request: Request, caller: Caller) -> Response:
     return JSONResponse(await while_connected(request.receive, _complete(services, asked)))
 
 
-def read_image_parts(parts: list[Part], max_bytes: int) -> list[Picture]:
+async def open_form(request: Request, body: bytes) -> list[Part]:
+    """The parts of a form; a large one is taken apart in a thread."""
+    return await run_aside(len(body), parse_multipart, request.headers["content-type"], body)
+
+
+async def read_image_parts(parts: list[Part], max_bytes: int) -> list[Picture]:
     """The files of a form, which must be called `image`."""
     files = [part for part in parts if part.filename is not None or part.name == "image"]
     for part in files:
@@ -58,7 +64,7 @@ def read_image_parts(parts: list[Part], max_bytes: int) -> list[Picture]:
         if len(part.data) > max_bytes:
             raise InvalidRequest(f"the image is over {max_bytes:,} bytes", code="too_large", param="image")
     return [
-        open_picture(part.data, part.media_type if part.filename is not None else "", "image")
+        await open_picture(part.data, part.media_type if part.filename is not None else "", "image")
         for part in files
     ]
 
@@ -68,9 +74,11 @@ def _read_form(parts: list[Part]) -> VqaRequest:
     return parse_fields(VqaRequest, gather_fields(fields))
 
 
-def _ask(services: Services, wanted: VqaRequest, parts: list[Part], caller: str, started: float) -> Asked:
+async def _ask(
+    services: Services, wanted: VqaRequest, parts: list[Part], caller: str, started: float
+) -> Asked:
     engine = services.watch.require(wanted.model)
-    pictures = read_image_parts(parts, services.settings.max_image_bytes)
+    pictures = await read_image_parts(parts, services.settings.max_image_bytes)
     check_image_count(engine, len(pictures) + len(wanted.image_ids), "image_ids" if not parts else "image")
     for image_id in wanted.image_ids:
         image = services.store.get(caller, image_id, "image_ids")
