@@ -28,7 +28,7 @@ def decode_rle(frame: bytes, header: PixelHeader) -> Samples:
     plane = np.empty(pixels, np.uint8)
     for i, (start, end) in enumerate(spans):
         sample, byte = divmod(i, size)  # G.2: the most significant byte of a sample comes first
-        unpack_runs(memoryview(frame)[start:end], plane)
+        unpack_runs(frame[start:end], plane)
         out[:, sample, size - 1 - byte] = plane
     values = out.view(f"<u{size}")[:, :, 0]
     if header.samples == 1:
@@ -36,10 +36,10 @@ def decode_rle(frame: bytes, header: PixelHeader) -> Samples:
     return values.reshape(header.rows, header.columns, header.samples)
 
 
-def unpack_runs(packed: bytes | memoryview, plane: NDArray[np.uint8]) -> None:
+def unpack_runs(packed: bytes, plane: NDArray[np.uint8]) -> None:
     """Undo the PackBits runs of one segment (G.3.2), which must give the bytes of `plane`, no fewer or more."""
     try:
-        given = len(imagecodecs.packbits_decode(packed, out=plane))
+        given = len(imagecodecs.packbits_decode(packed, out=plane.data))
     except imagecodecs.PackbitsError as error:
         raise CorruptPixelDataError(
             f"an RLE segment breaks off inside a run, or gives more than its {plane.size:,} bytes"

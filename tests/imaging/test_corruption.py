@@ -126,6 +126,32 @@ def test_rle_that_lies_about_its_segments(build):
         assert not survive(build(NOISE, syntax=RLELossless, frames=[frame], modality="CR"))
 
 
+def rle_frame(*segments):
+    header = np.zeros(16, "<u4")
+    header[0], header[1 : 1 + len(segments)] = len(segments), 64 + np.cumsum([0, *map(len, segments[:-1])])
+    return header.tobytes() + b"".join(segments)
+
+
+@pytest.mark.parametrize(
+    ("segment", "good"),
+    [
+        (b"\x02abc\xff\0", True),
+        (b"\x80\x02abc\xff\0\x80", True),  # 128 means nothing
+        (b"\x04abcde", True),
+        (b"\x04abcde\0\0", False),  # six bytes
+        (b"\x03abcd", False),
+        (b"\x02abc\xfe\0", False),
+        (b"\x02abc\x05d", False),
+        (b"\x02abc\xfed", False),
+        (b"\x02abc\x02def", False),
+    ],
+)
+def test_an_rle_segment_gives_its_bytes_no_fewer_and_no_more(build, segment, good):
+    stored = np.zeros((1, 5), np.uint8)
+    data = build(stored, syntax=RLELossless, frames=[rle_frame(segment)], modality="CR")
+    assert survive(data) is good
+
+
 def test_a_codestream_that_contradicts_its_header(build):
     small = imagecodecs.jpeg8_encode(NOISE[:40])
     data = build(NOISE, syntax=JPEGBaseline8Bit, frames=[small], modality="CR")
