@@ -47,10 +47,11 @@ async def _read(body: bytes) -> tuple[ChatRequest, Mapping[str, Payload]]:
     wanted = parse_json(ChatRequest, letter.text)
     if not letter.payloads:
         return wanted, {}
-    images = read_conversation(wanted.messages).images
-    if letter.payloads.keys() <= {image.payload for image in images}:
+    carried = {image.payload for image in read_conversation(wanted.messages).images}
+    if letter.payloads.keys() <= carried:
         return wanted, letter.payloads
-    return parse_json(ChatRequest, body), {}  # what looked like an image is part of a text
+    kept = letter.keep(carried)  # what else looked like an image is part of a text
+    return parse_json(ChatRequest, kept.text), kept.payloads
 
 
 async def _ask(

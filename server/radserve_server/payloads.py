@@ -5,7 +5,7 @@ base64 of large data: URIs is cut out first, each replaced by a token that no cl
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from radserve_server.aside import SMALL, find
@@ -21,6 +21,13 @@ class Letter:
 
     text: bytes
     payloads: Mapping[str, Payload]
+
+    def keep(self, tokens: Set[str]) -> "Letter":
+        """With the payloads of `tokens` only; the others are put back where they were."""
+        text = self.text
+        for token in self.payloads.keys() - tokens:
+            text = text.replace(token.encode(), self.payloads[token])
+        return Letter(text, {token: self.payloads[token] for token in self.payloads.keys() & tokens})
 
 
 def lift_payloads(body: bytes) -> Letter:

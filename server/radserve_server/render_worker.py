@@ -4,8 +4,10 @@ Started by worker_pool with three open files: a socket that carries one JSON lin
 outcome, and two anonymous memory files, one for the image's bytes and one for the pixels.
 """
 
+import ctypes
 import json
 import logging
+import os
 import resource
 import signal
 import socket
@@ -19,11 +21,15 @@ from radserve_server.memory_files import read_file, write_file
 
 _LOG = logging.getLogger(__name__)
 _ONE_PIXEL_POLICY = ImagePolicy(width=1, height=1)
+_NICENESS = 5
+_KEPT_BYTES = 256 * 2**20
+_PAGE = resource.getpagesize()
 
 
 def main(arguments: list[str]) -> None:
     """Serve jobs until the gateway closes the socket."""
     control, source, target, memory = (int(argument) for argument in arguments)
+    os.nice(_NICENESS)  # the gateway's event loop and the engine come first
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the gateway decides
     _warm_up()
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
@@ -32,6 +38,7 @@ def main(arguments: list[str]) -> None:
         _say(lines, {"ready": True})
         for line in lines:
             _say(lines, _answer(json.loads(line), source, target))
+            _give_back_memory()
 
 
 def _answer(job: dict[str, Any], source: int, target: int) -> dict[str, Any]:
@@ -59,6 +66,14 @@ def _render(data: bytes, job: dict[str, Any], target: int) -> dict[str, Any]:
     out = encode_png(pixels) if job["png"] else pixels.tobytes()
     write_file(target, out)
     return {"record": rendering.record.to_json(), "shape": list(pixels.shape), "size": len(out)}
+
+
+def _give_back_memory() -> None:
+    """malloc keeps what a large image took; the next large one may be days away."""
+    with open("/proc/self/statm") as statm:
+        resident = int(statm.read().split()[1]) * _PAGE
+    if resident > _KEPT_BYTES:
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @lru_cache(maxsize=8)
