@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 from radserve_imaging.attributes import Attributes
 from radserve_imaging.colour import show_colour, show_palette
@@ -46,6 +46,7 @@ class DicomImage:
     """An opened object with pixels, none of them decoded yet. Raises ImagingError."""
 
     def __init__(self, data: bytes, limits: Limits) -> None:
+        self.data = data
         self._limits = limits
         self.file = open_part10(data, limits)
         self.attributes = self.file.attributes
@@ -87,6 +88,11 @@ class DicomImage:
         """The modality values of grey frame `index`, padding left out."""
         return read_gray(self.decode(index).values, self.context(index))[0].population
 
+    @cached_property
+    def sha256(self) -> str:
+        """The digest (hex) of the file."""
+        return hashlib.sha256(self.data).hexdigest()
+
     def origin(self) -> Origin:
         """Which kind of object this is."""
         sop_class, instance = self.attributes.text(SOP_CLASS_UID), self.attributes.text(SOP_INSTANCE_UID)
@@ -99,14 +105,12 @@ class DicomImage:
 
 
 def show_dicom(
-    data: bytes,
+    image: DicomImage,
     policy: ImagePolicy,
     reading: Reading,
-    limits: Limits,
     census: Callable[[], Census] | None = None,
 ) -> Picture:
     """Decode and show one frame; `census` counts the volume it belongs to. Raises ImagingError."""
-    image = DicomImage(data, limits)
     index, frame_warnings = choose_frame(image.header.frames, reading.frame)
     context = image.context(index, image.present(index, reading.presentation_state), census)
     decoded = image.decode(index)

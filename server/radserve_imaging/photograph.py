@@ -11,9 +11,22 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from radserve_imaging.codestream import read_jpeg, require_end
-from radserve_imaging.errors import CorruptPixelDataError, UnsupportedPhotometricError
+from radserve_imaging.errors import (
+    CorruptPixelDataError,
+    InvalidFrameError,
+    InvalidWindowError,
+    PresentationStateError,
+    UnsupportedPhotometricError,
+)
+from radserve_imaging.grayscale import GrayFrame
 from radserve_imaging.limits import Limits
+from radserve_imaging.media import MediaType
+from radserve_imaging.modality import ModalityTransform
+from radserve_imaging.picture import Picture, Reading, Shown
+from radserve_imaging.policy import ImagePolicy
+from radserve_imaging.population import Census
 from radserve_imaging.samples import Samples
+from radserve_imaging.voi import Subject, choose_voi
 
 _PNG_FAILURES = (OSError, SyntaxError, ValueError, LookupError, EOFError, struct.error, zlib.error, TypeError)
 _EXIF_HEADER = b"Exif\x00\x00"
@@ -67,11 +80,34 @@ def decode_png(data: bytes, background: int, limits: Limits) -> Photograph:
     return Photograph(upright, coding, warnings)
 
 
+def show_photograph(
+    data: bytes, media_type: MediaType, policy: ImagePolicy, reading: Reading, limits: Limits
+) -> Picture:
+    """A PNG or JPEG as it is, but 16-bit grey through a window, for it often holds 12 bits only."""
+    if reading.presentation_state is not None or reading.overlays:
+        raise PresentationStateError("presentation states and overlays apply to DICOM, not to PNG or JPEG")
+    if reading.frame not in (None, 1):
+        raise InvalidFrameError(f"frame {reading.frame} was asked for, but a PNG or JPEG has one frame")
+    png = media_type == "image/png"
+    photograph = decode_png(data, policy.background, limits) if png else decode_jpeg(data, limits)
+    return Picture(_show(photograph, policy, reading), photograph.coding, warnings=photograph.warnings)
+
+
 def encode_png(pixels: NDArray[np.uint8]) -> bytes:
     """PNG of an (H, W, 3) RGB or (H, W) grey uint8 array."""
     out = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(out, "PNG", compress_level=4)
     return out.getvalue()
+
+
+def _show(photograph: Photograph, policy: ImagePolicy, reading: Reading) -> Shown:
+    if photograph.pixels.dtype == np.uint8:
+        if reading.window is not None:
+            raise InvalidWindowError("a window applies to DICOM and 16-bit grey PNG, not to 8-bit pictures")
+        return Shown(photograph.pixels)
+    gray = GrayFrame(photograph.pixels, ModalityTransform())
+    voi = choose_voi(Subject(), lambda: Census(gray.population, "the picture"), reading.window, policy)
+    return Shown(gray.show(voi.vois), voi=voi.record)
 
 
 def _composite(image: Image.Image, background: int) -> tuple[Samples, str]:
