@@ -4,7 +4,7 @@ The values that identify an examination (UIDs) leave this module as digests only
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from radserve_imaging.attributes import Attributes
@@ -74,6 +74,10 @@ class Plane:
     b_value: float | None
     tilt: float | None
 
+    def of_file(self, file: int) -> "Plane":
+        """The same plane under another number of its file."""
+        return replace(self, file=file)
+
     def to_json(self) -> dict[str, Any]:
         """As JSON values; `from_json` gives the same plane back."""
         return asdict(self)
@@ -92,10 +96,20 @@ class Plane:
 def list_planes(data: bytes, limits: Limits, file: int = 0) -> list[Plane]:
     """All frames of a DICOM file, in their order; raises ImagingError. No pixel is read."""
     attributes = open_part10(data, limits).attributes
-    frames = attributes.integer(NUMBER_OF_FRAMES, "IS") or 1
-    limits.check_frames(frames)
+    frames = _frames(attributes, limits)
     groups = FunctionalGroups(attributes)
     return [_plane(groups.frame(index), file, index + 1, frames) for index in range(frames)]
+
+
+def count_frames(data: bytes, limits: Limits) -> int:
+    """How many frames a DICOM file declares; raises ImagingError."""
+    return _frames(open_part10(data, limits).attributes, limits)
+
+
+def _frames(attributes: Attributes, limits: Limits) -> int:
+    frames = attributes.integer(NUMBER_OF_FRAMES, "IS") or 1
+    limits.check_frames(frames)
+    return frames
 
 
 def _plane(frame: FrameAttributes, file: int, number: int, frames: int) -> Plane:

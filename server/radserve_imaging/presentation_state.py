@@ -34,6 +34,11 @@ from radserve_imaging.voi import FileVoi
 GRAYSCALE_SOFTCOPY = "1.2.840.10008.5.1.4.1.1.11.1"
 
 
+def is_presentation_state(data: bytes, limits: Limits) -> bool:
+    """Whether a DICOM file is a Grayscale Softcopy Presentation State; raises ImagingError if it is no DICOM."""
+    return open_part10(data, limits).attributes.text(SOP_CLASS_UID) == GRAYSCALE_SOFTCOPY
+
+
 class PresentationState:
     """One presentation state, opened. Raises PresentationStateError."""
 

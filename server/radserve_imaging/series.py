@@ -3,14 +3,15 @@
 from collections.abc import Callable, Sequence
 
 from radserve_imaging.dicom import DicomImage
-from radserve_imaging.errors import NoSeriesError
+from radserve_imaging.errors import InvalidSlicesError, NoSeriesError
 from radserve_imaging.limits import DEFAULT_LIMITS, Limits
+from radserve_imaging.media import sniff
 from radserve_imaging.montage import Montage, arrange, tile_policy
 from radserve_imaging.picture import Reading
-from radserve_imaging.planes import list_planes
+from radserve_imaging.planes import count_frames, list_planes
 from radserve_imaging.policy import ImagePolicy
 from radserve_imaging.population import Census, Population
-from radserve_imaging.render import Rendering, render_frame
+from radserve_imaging.render import Rendering, render, render_frame
 from radserve_imaging.slice_choice import SliceChoice
 from radserve_imaging.stack_plan import StackPlan, plan_stack
 from radserve_imaging.stacks import sort_planes
@@ -69,6 +70,27 @@ def render_series(
     if not found.stacks:
         raise NoSeriesError(f"none of the {count} files holds a slice")
     return render_plan(read, plan_stack(found.stacks[0], policy, choice), policy, reading, limits)
+
+
+def render_object(
+    data: bytes,
+    policy: ImagePolicy,
+    reading: Reading = _AS_IT_IS,
+    limits: Limits = DEFAULT_LIMITS,
+    choice: SliceChoice | None = None,
+) -> Sequence[Rendering | Montage]:
+    """Render one file: the frame that is asked for, else the frames chosen of its largest stack.
+
+    A file of one frame gives one image. Raises ImagingError.
+    """
+    limits.check_bytes(len(data))
+    several = sniff(data) == "application/dicom" and count_frames(data, limits) > 1
+    if choice is not None and (not several or reading.frame is not None):
+        why = "a frame was asked for as well" if several else "this image has one frame"
+        raise InvalidSlicesError(f"slices are chosen of a series or of several frames, but {why}")
+    if not several or reading.frame is not None or (choice is None and policy.slices.most == 1):
+        return [render(data, policy, reading, limits)]
+    return render_series(lambda _: data, 1, policy, reading, limits, choice)
 
 
 class _OneFile:

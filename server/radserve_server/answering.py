@@ -8,11 +8,12 @@ from typing import Any
 
 from radserve_server.admission import Place
 from radserve_server.backend import Delta, Question
+from radserve_server.conversation import spread_images
 from radserve_server.delta_pump import Batch, DeltaPump
 from radserve_server.engine_watch import Engine
 from radserve_server.errors import EngineUnavailable, InvalidRequest
 from radserve_server.provenance import describe_answer
-from radserve_server.rendering import Rendered, Source
+from radserve_server.rendering import Several, Source
 from radserve_server.services import Services
 
 
@@ -37,7 +38,7 @@ class Ending:
 
 
 def check_image_count(engine: Engine, count: int, param: str) -> None:
-    """Refuse more images than the engine's policy allows, before any is decoded."""
+    """Refuse more images than the engine's policy allows."""
     most = engine.policy.max_images
     if count > most:
         message = f"{count} images were sent; {engine.name} takes {most} at most"
@@ -65,7 +66,9 @@ class RunningAnswer:
         answer._times["admission_ms"] = _ms_since(arrived)
         try:
             rendered = await answer._render()
-            question = Question(asked.messages, tuple(image.pixels for image in rendered), asked.sampling)
+            images = tuple(image.pixels for several in rendered for image in several)
+            messages = spread_images(asked.messages, [len(several) for several in rendered])
+            question = Question(messages, images, asked.sampling)
             stream = services.backend.stream(question)
             answer._pump = DeltaPump(stream, services.settings.engine_silence_s, answer._place.release)
             answer._first = await answer._take()
@@ -101,13 +104,14 @@ class RunningAnswer:
             await self._pump.stop()
         self._place.release()
 
-    async def _render(self) -> list[Rendered]:
+    async def _render(self) -> list[Several]:
         began = time.perf_counter()
         engine, renderer = self._asked.engine, self._services.renderer
         rendered = await asyncio.gather(
             *(renderer.render(source, engine.policy, engine.policy_digest) for source in self._asked.sources)
         )
-        self._records = [image.record for image in rendered]
+        self._records = [image.record for several in rendered for image in several]
+        check_image_count(engine, len(self._records), "slices")
         self._times["decode_render_ms"] = _ms_since(began)
         return list(rendered)
 

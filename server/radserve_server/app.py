@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, Response
 
-from radserve_server import chat, health, images, models, renderings, vqa
+from radserve_server import chat, health, images, models, renderings, series, vqa
 from radserve_server.access import AccessLayer
 from radserve_server.backend import Backend
 from radserve_server.disconnect import cancel
@@ -22,7 +22,15 @@ from radserve_server.services import Services, build_services, services_of
 from radserve_server.settings import Settings
 
 _LOG = logging.getLogger(__name__)
-_ROUTERS = (chat.router, vqa.router, images.router, renderings.router, models.router, health.router)
+_ROUTERS = (
+    chat.router,
+    vqa.router,
+    images.router,
+    series.router,
+    renderings.router,
+    models.router,
+    health.router,
+)
 
 
 def create_app(settings: Settings, backend: Backend) -> FastAPI:

@@ -17,8 +17,10 @@ from radserve_server.conversation import read_conversation
 from radserve_server.disconnect import while_connected
 from radserve_server.documentation import CHAT
 from radserve_server.payloads import Payload, lift_payloads
-from radserve_server.pictures import fetch_picture, read_as
+from radserve_server.pictures import Picture, fetch_picture
+from radserve_server.series_store import SERIES_SCHEME
 from radserve_server.services import Services, services_of
+from radserve_server.sources import SeriesPicture, SourceReader
 from radserve_server.sse import DONE, EventStream, encode_event
 
 router = APIRouter(tags=["ask"])
@@ -61,10 +63,14 @@ async def _ask(
     conversation = read_conversation(wanted.messages)
     check_image_count(engine, len(conversation.images), "messages")
     limit = services.settings.max_image_bytes
-    pictures = [
-        await fetch_picture(image, payloads, caller, services.store, limit) for image in conversation.images
+    reader = SourceReader(services.store, services.series, caller, engine.policy)
+    pictures: list[Picture | SeriesPicture] = [
+        reader.find_series(image.url, image.param)
+        if image.url.startswith(SERIES_SCHEME)
+        else await fetch_picture(image, payloads, caller, services.store, limit)
+        for image in conversation.images
     ]
-    sources = read_as(pictures, wanted.clinical)
+    sources = reader.read(pictures, wanted.clinical)
     return Asked(engine, conversation.messages, sources, wanted.sampling(), started)
 
 

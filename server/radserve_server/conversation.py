@@ -61,6 +61,22 @@ def ask_about_images(question: str, count: int) -> tuple[dict[str, Any], ...]:
     return ({"role": "user", "content": [*parts, {"type": "text", "text": question}]},)
 
 
+def spread_images(messages: Sequence[dict[str, Any]], counts: Sequence[int]) -> tuple[dict[str, Any], ...]:
+    """Repeat the placeholder of each image by how many pictures it became: a series may be shown as several."""
+    if all(count == 1 for count in counts):
+        return tuple(messages)
+    remaining = iter(counts)
+    spread = []
+    for message in messages:
+        content = message["content"]
+        if not isinstance(content, str):
+            content = [
+                part for part in content for _ in range(next(remaining) if part["type"] == "image" else 1)
+            ]
+        spread.append({**message, "content": content})
+    return tuple(spread)
+
+
 def _check_question(messages: Sequence[Message]) -> None:
     last = messages[-1]
     where = f"messages.{len(messages) - 1}"

@@ -6,9 +6,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from radserve_imaging import CT_PRESETS
 from radserve_server import examples
 from radserve_server.chat_schema import ChatRequest
-from radserve_server.vqa_schema import RenderRequest, VqaRequest
+from radserve_server.vqa_schema import RenderRequest, SeriesRequest, VqaRequest
 
 DESCRIPTION = """Ask a medical vision-language model about images, DICOM included.
 
@@ -18,7 +19,7 @@ the rendering record of each image, warnings and timings in ms. For demonstratio
 clinical use, unless the engine's own gate and labelling say otherwise."""
 
 _SCHEMA = "#/components/schemas/"
-_MODELS = (ChatRequest, VqaRequest, RenderRequest)
+_MODELS = (ChatRequest, VqaRequest, RenderRequest, SeriesRequest)
 _IMAGE_TYPES = ("application/dicom", "image/png", "image/jpeg")
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 
@@ -68,9 +69,14 @@ def _form(fields: dict[str, Any], required: list[str]) -> dict[str, Any]:
 
 _READING = {
     "frame": {"type": "integer", "minimum": 1},
+    "window": {"enum": list(CT_PRESETS)},
     "window_center": {"type": "number"},
     "window_width": {"type": "number"},
     "window_function": {"enum": ["LINEAR", "LINEAR_EXACT", "SIGMOID"]},
+    "slices_choose": {"enum": ["uniform", "range", "around"]},
+    **{f"slices_{name}": {"type": "integer"} for name in ("count", "first", "last", "at", "neighbours")},
+    "overlays": {"type": "boolean"},
+    "presentation_state": {"type": "string"},
 }
 _FILE = {"type": "string", "format": "binary"}
 _VQA_FORM = {
@@ -85,6 +91,7 @@ _VQA_FORM = {
     "stop": {"type": "array", "items": {"type": "string"}},
     "model": {"type": "string"},
     "image_ids": {"type": "array", "items": {"type": "string"}},
+    "series_ids": {"type": "array", "items": {"type": "string"}},
 }
 
 CHAT = _route(
@@ -101,6 +108,12 @@ UPLOAD = _route(
     *(400, 401, 413, 415),
     answers={"application/json": examples.UPLOADED},
     body=dict.fromkeys(_IMAGE_TYPES, _BINARY),
+    status=201,
+)
+SERIES = _route(
+    *(400, 401, 404, 413, 415),
+    answers={"application/json": examples.SORTED_SERIES},
+    body=_json("SeriesRequest", examples.SERIES_REQUESTS),
     status=201,
 )
 DELETE_IMAGE = _route(401, 404, answers={"application/json": examples.DELETED})

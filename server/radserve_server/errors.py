@@ -5,7 +5,7 @@ GatewayError                 500 server_error
 │   ├── QuestionRefused      400 by the engine: context_length_exceeded, invalid_sampling, …
 │   └── ImageRefused         400 by the decoder: radserve_imaging's codes, decoder_failed
 ├── Unauthorized             401 invalid_api_key
-├── NotFound                 404 model_not_found, image_not_found, not_found
+├── NotFound                 404 model_not_found, image_not_found, series_not_found, not_found
 ├── RequestTimeout           408 request_timeout
 ├── TooLarge                 413 body_too_large, too_large
 ├── UnsupportedMediaType     415 unsupported_media_type

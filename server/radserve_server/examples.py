@@ -3,6 +3,7 @@
 from typing import Any
 
 _IMAGE_ID = f"sha256-{'0' * 64}"
+_SERIES_ID = f"series-{'0' * 64}"
 _USAGE = {"prompt_tokens": 91, "completion_tokens": 6, "total_tokens": 97}
 _TEXT = "No acute abnormality is seen."
 
@@ -99,8 +100,33 @@ UPLOADED: dict[str, Any] = {
     "expires_at": 1767229200,
 }
 DELETED: dict[str, Any] = {"image_id": _IMAGE_ID, "object": "image", "deleted": True}
-RENDER_REQUESTS: dict[str, Any] = {"an uploaded image": {"image_id": _IMAGE_ID, "frame": 1}}
-RENDERING: dict[str, Any] = {"png_base64": "iVBORw0K…", "record": _RECORD}
+SERIES_REQUESTS: dict[str, Any] = {"uploaded slices": {"image_ids": [_IMAGE_ID]}}
+SORTED_SERIES: dict[str, Any] = {
+    "object": "list",
+    "data": [
+        {
+            "series_id": _SERIES_ID,
+            "object": "series",
+            "description": "CT, 28 slices of 512 × 512 px, axial",
+            "modality": "CT",
+            "slices": 28,
+            "extent_mm": 135.0,
+            "warnings": ["slices are missing: 1 after slice 12"],
+            "image_ids": [_IMAGE_ID],
+            "expires_at": 1767229200,
+        }
+    ],
+    "left_out": [{"image_id": _IMAGE_ID, "reason": "localizer"}],
+}
+RENDER_REQUESTS: dict[str, Any] = {
+    "a frame of an uploaded image": {"image_id": _IMAGE_ID, "frame": 1},
+    "nine slices of a series in a brain window": {
+        "series_id": _SERIES_ID,
+        "slices": {"choose": "uniform", "count": 9},
+        "window": "brain",
+    },
+}
+RENDERING: dict[str, Any] = {"images": [{"png_base64": "iVBORw0K…", "record": _RECORD}]}
 MODELS: dict[str, Any] = {
     "object": "list",
     "data": [{"id": "radserve-demo", "object": "model", "created": 1767225600, "owned_by": "radserve"}],

@@ -52,6 +52,10 @@ class ExpiringCache(Generic[K, V]):
             self.discard(next(iter(self._entries)))
         return True
 
+    def items(self) -> list[tuple[K, V]]:
+        """All that is kept, without using it."""
+        return [(key, entry.value) for key, entry in self._entries.items()]
+
     def discard(self, key: K) -> bool:
         """Forget one entry; whether it was there."""
         entry = self._entries.pop(key, None)

@@ -5,6 +5,7 @@ import re
 import time
 from dataclasses import dataclass
 
+from radserve_imaging import Plane
 from radserve_server.aside import run_aside
 from radserve_server.errors import NotFound, TooLarge
 from radserve_server.expiring_cache import ExpiringCache
@@ -17,12 +18,13 @@ _IMAGE_ID = re.compile(r"sha256-[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """The bytes as they came; `expires_at` in Unix seconds."""
+    """The bytes as they came, and where a slice lies; `expires_at` in Unix seconds."""
 
     image_id: str
     media_type: str
     data: bytes
     expires_at: int
+    plane: Plane | None = None
 
 
 async def identify(data: bytes) -> str:
@@ -43,9 +45,11 @@ class ImageStore:
         """How much is kept."""
         return self._images.bytes
 
-    def put(self, owner: str, image_id: str, media_type: str, data: bytes) -> StoredImage:
+    def put(
+        self, owner: str, image_id: str, media_type: str, data: bytes, plane: Plane | None = None
+    ) -> StoredImage:
         """Keep an image; raises TooLarge if it alone is more than the store holds."""
-        image = StoredImage(image_id, media_type, data, int(time.time() + self._ttl_s))
+        image = StoredImage(image_id, media_type, data, int(time.time() + self._ttl_s), plane)
         if not self._images.put((owner, image_id), image, len(data)):
             raise TooLarge(f"the image of {len(data):,} bytes does not fit into the image store")
         return image

@@ -5,7 +5,7 @@ import time
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from radserve_imaging import ImagePolicy, Reading
+from radserve_imaging import ImagePolicy, Plane, Reading
 from radserve_server.auth import Caller
 from radserve_server.bodies import media_type_of, read_body
 from radserve_server.disconnect import while_connected
@@ -20,11 +20,11 @@ router = APIRouter(tags=["images"])
 
 @router.post("/v1/images", status_code=201, **UPLOAD)
 async def upload_image(request: Request, caller: Caller) -> Response:
-    """Keep an image in memory for a while; it is decoded once now, so that a bad one is refused here."""
+    """Keep an image or a presentation state in memory for a while; a bad one is refused here, for it is decoded now."""
     services = services_of(request)
     picture = await read_raw_image(request, services)
-    await while_connected(request.receive, _try(services, picture))
-    image = services.store.put(caller, picture.image_id, picture.media_type, picture.data)
+    plane = await while_connected(request.receive, _examine(services, picture))
+    image = services.store.put(caller, picture.image_id, picture.media_type, picture.data, plane)
     answer = {
         "image_id": image.image_id,
         "object": "image",
@@ -40,7 +40,8 @@ async def delete_image(request: Request, image_id: str, caller: Caller) -> Respo
     """Forget an image and what was made of it."""
     services = services_of(request)
     services.store.delete(caller, image_id)
-    services.renderer.forget(image_id)
+    for known_as in (image_id, *services.series.forget_image(caller, image_id)):
+        services.renderer.forget(known_as)
     return JSONResponse({"image_id": image_id, "object": "image", "deleted": True})
 
 
@@ -57,10 +58,10 @@ async def read_raw_image(request: Request, services: Services) -> Picture:
     return await open_picture(body, declared, "body")
 
 
-async def _try(services: Services, picture: Picture) -> None:
+async def _examine(services: Services, picture: Picture) -> Plane | None:
     """Render as the engine would: the first question finds it done. Without an engine, by a default policy."""
     engine = services.watch.engine
     policy = ImagePolicy() if engine is None else engine.policy
     digest = policy.digest() if engine is None else engine.policy_digest
-    source = Source(picture.image_id, picture.data, Reading(), "body")
-    await services.renderer.render(source, policy, digest)
+    source = Source(picture.image_id, (picture.data,), Reading(), "body")
+    return await services.renderer.examine(source, policy, digest)

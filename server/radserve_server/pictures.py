@@ -7,14 +7,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from radserve_imaging import ImagingError, Reading, Window, sniff
+from radserve_imaging import ImagingError, sniff
 from radserve_server.aside import run_aside
 from radserve_server.conversation import ImageReference
 from radserve_server.errors import ImageRefused, InvalidRequest, TooLarge
 from radserve_server.image_store import SCHEME, ImageStore, identify
 from radserve_server.payloads import Payload
-from radserve_server.rendering import Source
-from radserve_server.schemas import ReadingWish
 
 DICOM = "application/dicom"
 MEDIA_TYPES = (DICOM, "image/png", "image/jpeg")
@@ -63,7 +61,7 @@ async def fetch_picture(
         raise InvalidRequest(message, code="remote_image_refused", param=param)
     head = _HEAD.match(url)
     if head is None:
-        message = f"an image's URL must be data:<media type>;base64,… or {SCHEME}<image_id>"
+        message = f"an image's URL must be data:<media type>;base64,…, {SCHEME}<id> or radserve://series/<id>"
         raise InvalidRequest(message, code="invalid_image_url", param=param)
     payload = payloads.get(image.payload) or url[head.end() :].encode("utf-8", "surrogatepass")
     if len(payload) * 3 // 4 > max_bytes + 2:
@@ -92,30 +90,6 @@ async def _decode_base64(payload: Payload, param: str) -> bytes:
 
 def _bad_base64(param: str) -> InvalidRequest:
     return InvalidRequest("the data: URI is not valid base64", code="invalid_base64", param=param)
-
-
-def read_as(pictures: list[Picture], wish: ReadingWish | None) -> tuple[Source, ...]:
-    """Apply the wish to the DICOM images, or to all where there is none, so that it is never ignored."""
-    if wish is None or (wish.frame is None and wish.window is None):
-        return tuple(_source(picture, Reading()) for picture in pictures)
-    if not pictures:
-        raise InvalidRequest("frame and window need an image", param="clinical")
-    window = wish.window
-    try:
-        reading = Reading(
-            wish.frame, None if window is None else Window(window.center, window.width, window.function)
-        )
-    except ImagingError as error:
-        raise InvalidRequest(str(error), code=error.code, param="window") from None
-    everywhere = all(picture.media_type != DICOM for picture in pictures)
-    return tuple(
-        _source(picture, reading if everywhere or picture.media_type == DICOM else Reading())
-        for picture in pictures
-    )
-
-
-def _source(picture: Picture, reading: Reading) -> Source:
-    return Source(picture.image_id, picture.data, reading, picture.param)
 
 
 def encode_base64(data: bytes) -> str:

@@ -1,7 +1,7 @@
 """The process that decodes what strangers send: limited memory, no network code, replaced when it dies.
 
 Started by worker_pool with three open files: a socket that carries one JSON line for a job and one for its
-outcome, and two anonymous memory files, one for the image's bytes and one for the pixels.
+outcome, and two anonymous memory files, one for the bytes of the files and one for the pixels.
 """
 
 import ctypes
@@ -13,10 +13,28 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from radserve_imaging import ImagePolicy, ImagingError, Limits, Reading, Window, encode_png, render
+from radserve_imaging import (
+    ImagePolicy,
+    ImagingError,
+    Limits,
+    Montage,
+    Reading,
+    Rendering,
+    SliceChoice,
+    StackPlan,
+    Window,
+    encode_png,
+    is_presentation_state,
+    list_planes,
+    render,
+    render_object,
+    render_plan,
+    sniff,
+)
 from radserve_server.memory_files import read_file, write_file
 
 _LOG = logging.getLogger(__name__)
@@ -43,8 +61,7 @@ def main(arguments: list[str]) -> None:
 
 def _answer(job: dict[str, Any], source: int, target: int) -> dict[str, Any]:
     try:
-        data = read_file(source, job["size"])
-        return _render(data, job, target)
+        return _render(job, Parts(source, job["sizes"]), target)
     except ImagingError as error:
         return {"error": {"code": error.code, "message": str(error), "tag": error.tag}}
     except MemoryError:
@@ -58,14 +75,60 @@ def _answer(job: dict[str, Any], source: int, target: int) -> dict[str, Any]:
         return {"error": {"code": "decoder_failed", "message": message, "tag": None}}
 
 
-def _render(data: bytes, job: dict[str, Any], target: int) -> dict[str, Any]:
+class Parts:
+    """The files of a job in the memory file `source`, one after another; each is read when it is asked for."""
+
+    def __init__(self, source: int, sizes: list[int]) -> None:
+        self._source = source
+        self._sizes = sizes
+
+    def read(self, index: int) -> bytes:
+        """The bytes of file `index`; negative ones count from the last."""
+        index %= len(self._sizes)
+        return read_file(self._source, self._sizes[index], sum(self._sizes[:index]))
+
+
+def _render(job: dict[str, Any], parts: Parts, target: int) -> dict[str, Any]:
+    """`images`: record, shape and size of each, whose bytes follow each other in `target`."""
     policy, limits = _settings(json.dumps(job["policy"]), job["max_bytes"])
+    if job["examine"] and _is_presentation_state(parts, limits):
+        return {"images": [], "size": 0, "plane": None}
+    images, encoded = [], []
+    for rendering in _show(job, parts, policy, limits):
+        pixels = rendering.pixels
+        encoded.append(encode_png(pixels) if job["png"] else pixels.tobytes())
+        images.append(
+            {"record": rendering.record.to_json(), "shape": list(pixels.shape), "size": len(encoded[-1])}
+        )
+    write_file(target, encoded)
+    outcome: dict[str, Any] = {"images": images, "size": sum(len(item) for item in encoded)}
+    return {**outcome, "plane": _plane(parts, limits)} if job["examine"] else outcome
+
+
+def _show(
+    job: dict[str, Any], parts: Parts, policy: ImagePolicy, limits: Limits
+) -> Sequence[Rendering | Montage]:
+    state = parts.read(-1) if job["state"] else None
     window = None if job["window"] is None else Window.from_json(job["window"])
-    rendering = render(data, policy, Reading(job["frame"], window), limits)
-    pixels = rendering.pixels
-    out = encode_png(pixels) if job["png"] else pixels.tobytes()
-    write_file(target, out)
-    return {"record": rendering.record.to_json(), "shape": list(pixels.shape), "size": len(out)}
+    reading = Reading(job["frame"], window, job["overlays"], state)
+    if job["plan"] is not None:
+        plan = StackPlan.from_json(job["plan"])
+        places = {file: index for index, file in enumerate(plan.files())}
+        return render_plan(lambda file: parts.read(places[file]), plan, policy, reading, limits)
+    choice = None if job["choice"] is None else SliceChoice.from_json(job["choice"])
+    return render_object(parts.read(0), policy, reading, limits, choice)
+
+
+def _is_presentation_state(parts: Parts, limits: Limits) -> bool:
+    data = parts.read(0)
+    return sniff(data) == "application/dicom" and is_presentation_state(data, limits)
+
+
+def _plane(parts: Parts, limits: Limits) -> dict[str, Any] | None:
+    """Where an image of one frame lies, so that it can be sorted into a series."""
+    data = parts.read(0)
+    planes = list_planes(data, limits) if sniff(data) == "application/dicom" else []
+    return planes[0].to_json() if len(planes) == 1 else None
 
 
 def _give_back_memory() -> None:

@@ -1,18 +1,18 @@
-"""From an image's bytes to what the model sees: the worker pool, and a memory of what it made."""
+"""From the bytes of images to what the model sees: the worker pool, and a memory of what it made."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Hashable
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radserve_imaging import ImagePolicy, Reading
+from radserve_imaging import ImagePolicy, Plane, Reading, SliceChoice, StackPlan
 from radserve_server.errors import GatewayError, ImageRefused, TooLarge
 from radserve_server.expiring_cache import ExpiringCache
 from radserve_server.worker_pool import WorkerPool
 
 _RECORD_BYTES = 2048
-Key = tuple[str, str, Reading]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,65 +24,117 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """An image to render: its bytes and their id, how to read it, and the request's field it came in."""
+class RenderedPng:
+    """The same as a PNG file."""
 
-    image_id: str
-    data: bytes
+    png: bytes
+    record: dict[str, Any]
+
+
+Key = tuple[str, str, Reading, str | None, Hashable]
+Several = tuple[Rendered, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What to render: an image (its id and bytes), or those files of a series that its `plan` needs.
+
+    `param` is the request's field it came in, `state` the id of the presentation state in `reading`, `choice` the
+    slices that the request wants.
+    """
+
+    id: str
+    parts: tuple[bytes, ...]
     reading: Reading
     param: str
+    state: str | None = None
+    choice: SliceChoice | None = None
+    plan: StackPlan | None = None
 
 
 class Renderer:
     """Renders by a policy, and once only what is asked for again soon."""
 
-    def __init__(self, pool: WorkerPool, cache: ExpiringCache[Key, Rendered], max_image_bytes: int) -> None:
+    def __init__(self, pool: WorkerPool, cache: ExpiringCache[Key, Several], max_image_bytes: int) -> None:
         self._pool = pool
         self._cache = cache
         self._max_image_bytes = max_image_bytes
 
-    async def render(self, source: Source, policy: ImagePolicy, policy_digest: str) -> Rendered:
+    async def render(self, source: Source, policy: ImagePolicy, policy_digest: str) -> Several:
         """What the model would see; raises ImageRefused or TooLarge naming the field and the tag."""
-        key = (source.image_id, policy_digest, source.reading)
+        key = _key(source, policy_digest)
         known = self._cache.get(key)
         if known is not None:
             return known
-        outcome, out = await self._work(source, policy, png=False)
-        pixels = np.frombuffer(out, np.uint8).reshape(outcome["shape"])
-        rendered = Rendered(pixels, outcome["record"])
-        self._cache.put(key, rendered, len(out) + _RECORD_BYTES)
-        return rendered
+        outcome, out = await self._work(source, policy)
+        return self._keep(key, outcome, out)
 
-    async def render_png(self, source: Source, policy: ImagePolicy) -> tuple[bytes, dict[str, Any]]:
-        """The same as a PNG file, with its record."""
-        outcome, png = await self._work(source, policy, png=True)
-        return png, outcome["record"]
+    async def examine(self, source: Source, policy: ImagePolicy, policy_digest: str) -> Plane | None:
+        """Render an upload, and find where it lies in a series; nothing is shown of a presentation state."""
+        outcome, out = await self._work(source, policy, examine=True)
+        if outcome["images"]:
+            self._keep(_key(source, policy_digest), outcome, out)
+        return None if outcome["plane"] is None else Plane.from_json(outcome["plane"])
+
+    async def render_png(self, source: Source, policy: ImagePolicy) -> list[RenderedPng]:
+        """The same as PNG files, with their records."""
+        outcome, out = await self._work(source, policy, png=True)
+        return [RenderedPng(png, image["record"]) for image, png in _cut(outcome, out)]
 
     def forget(self, image_id: str) -> None:
-        """Forget all renderings of an image."""
-        self._cache.discard_where(lambda key: key[0] == image_id)
+        """Forget all renderings of an image or a series, or by a presentation state."""
+        self._cache.discard_where(lambda key: image_id in (key[0], key[3]))
 
     def sweep(self) -> None:
         """Forget what is too old."""
         self._cache.sweep()
 
-    async def _work(self, source: Source, policy: ImagePolicy, png: bool) -> tuple[dict[str, Any], bytes]:
+    def _keep(self, key: Key, outcome: dict[str, Any], out: bytes) -> Several:
+        rendered = tuple(
+            Rendered(np.frombuffer(pixels, np.uint8).reshape(image["shape"]), image["record"])
+            for image, pixels in _cut(outcome, out)
+        )
+        self._cache.put(key, rendered, len(out) + _RECORD_BYTES * len(rendered))
+        return rendered
+
+    async def _work(
+        self, source: Source, policy: ImagePolicy, *, png: bool = False, examine: bool = False
+    ) -> tuple[dict[str, Any], bytes]:
         reading = source.reading
+        state = () if reading.presentation_state is None else (reading.presentation_state,)
         job = {
             "policy": policy.to_json(),
             "frame": reading.frame,
             "window": None if reading.window is None else asdict(reading.window),
+            "overlays": reading.overlays,
+            "state": bool(state),
+            "choice": source.choice and source.choice.to_json(),
+            "plan": source.plan and source.plan.to_json(),
             "max_bytes": self._max_image_bytes,
             "png": png,
+            "examine": examine,
         }
         try:
-            outcome, out = await self._pool.work(source.data, job)
+            outcome, out = await self._pool.work((*source.parts, *state), job)
         except ImageRefused as error:
             error.param = source.param
             raise
         if "error" in outcome:
             raise _refusal(outcome["error"], source.param)
         return outcome, out
+
+
+def _key(source: Source, policy_digest: str) -> Key:
+    reading = replace(source.reading, presentation_state=None)
+    return source.id, policy_digest, reading, source.state, source.choice
+
+
+def _cut(outcome: dict[str, Any], out: bytes) -> list[tuple[dict[str, Any], bytes]]:
+    pieces, start = [], 0
+    for image in outcome["images"]:
+        pieces.append((image, out[start : start + image["size"]]))
+        start += image["size"]
+    return pieces
 
 
 def _refusal(error: dict[str, Any], param: str) -> GatewayError:

@@ -15,8 +15,9 @@ from radserve_server.engine_watch import Engine
 from radserve_server.errors import EngineUnavailable, InvalidRequest
 from radserve_server.images import read_raw_image
 from radserve_server.multipart import Part
-from radserve_server.pictures import Picture, encode_base64, read_as
+from radserve_server.pictures import Picture, encode_base64
 from radserve_server.services import Services, services_of
+from radserve_server.sources import SeriesPicture, SourceReader
 from radserve_server.vqa import FORM, open_form, read_image_parts
 from radserve_server.vqa_schema import RenderRequest, gather_fields
 
@@ -26,17 +27,25 @@ router = APIRouter(tags=["images"])
 
 @router.post("/v1/render", **RENDER)
 async def render_image(request: Request, caller: Caller) -> Response:
-    """Show an image by the engine's policy, as PNG or, with `Accept: application/json`, with its record."""
+    """Show an image or a series by the engine's policy: as PNG or, with `Accept: application/json`, as all images."""
     services = services_of(request)
     engine = _last_known(services)
-    picture, wanted = await _read(request, services, caller)
-    source = read_as([picture], wanted)[0]
-    png, record = await while_connected(request.receive, services.renderer.render_png(source, engine.policy))
+    reader = SourceReader(services.store, services.series, caller, engine.policy)
+    picture, wanted = await _read(request, services, reader)
+    (source,) = reader.read([picture], wanted)
+    rendered = await while_connected(request.receive, services.renderer.render_png(source, engine.policy))
     if "application/json" in request.headers.get("accept", ""):
-        return JSONResponse({"png_base64": encode_base64(png), "record": record})
-    compact = json.dumps(record, separators=(",", ":")).encode()
+        images = [{"png_base64": encode_base64(image.png), "record": image.record} for image in rendered]
+        return JSONResponse({"images": images})
+    if len(rendered) > 1:
+        raise InvalidRequest(
+            f"the model sees {len(rendered)} images of this; ask for them with Accept: application/json",
+            code="several_images",
+            param="Accept",
+        )
+    compact = json.dumps(rendered[0].record, separators=(",", ":")).encode()
     header = base64.urlsafe_b64encode(compact).decode()
-    return Response(png, media_type="image/png", headers={RECORD_HEADER: header})
+    return Response(rendered[0].png, media_type="image/png", headers={RECORD_HEADER: header})
 
 
 def _last_known(services: Services) -> Engine:
@@ -46,23 +55,26 @@ def _last_known(services: Services) -> Engine:
     return services.watch.engine
 
 
-async def _read(request: Request, services: Services, caller: str) -> tuple[Picture, RenderRequest]:
+async def _read(
+    request: Request, services: Services, reader: SourceReader
+) -> tuple[Picture | SeriesPicture, RenderRequest]:
     """The image and the wish, out of JSON, a form, or a raw body with a query."""
     settings = services.settings
     media_type = media_type_of(request)
     if media_type not in (FORM, "application/json"):
         wanted = parse_fields(RenderRequest, gather_fields(request.query_params.multi_items()))
-        if wanted.image_id is not None:
-            raise InvalidRequest("image_id goes into a JSON body", param="image_id")
+        _refuse_ids(wanted, "image_id and series_id go into a JSON body")
         return await read_raw_image(request, services), wanted
     body = await read_body(request, settings.max_body_bytes, settings.body_timeout_s)
     if media_type == FORM:
         return await _read_form(await open_form(request, body), settings.max_image_bytes)
     wanted = parse_json(RenderRequest, body)
-    if wanted.image_id is None:
-        raise InvalidRequest("field image_id is missing", code="missing_field", param="image_id")
-    image = services.store.get(caller, wanted.image_id, "image_id")
-    return Picture(image.image_id, image.media_type, image.data, "image_id"), wanted
+    if wanted.series_id is not None and wanted.image_id is None:
+        return reader.find_series(wanted.series_id, "series_id"), wanted
+    if wanted.image_id is None or wanted.series_id is not None:
+        message = "give one of image_id and series_id"
+        raise InvalidRequest(message, code="missing_field", param="image_id")
+    return reader.find_image(wanted.image_id, "image_id"), wanted
 
 
 async def _read_form(parts: list[Part], max_bytes: int) -> tuple[Picture, RenderRequest]:
@@ -73,6 +85,11 @@ async def _read_form(parts: list[Part], max_bytes: int) -> tuple[Picture, Render
         (part.name, part.text()) for part in parts if part.filename is None and part.name != "image"
     ]
     wanted = parse_fields(RenderRequest, gather_fields(fields))
-    if wanted.image_id is not None:
-        raise InvalidRequest("send an image or an image_id, not both", param="image_id")
+    _refuse_ids(wanted, "send an image or its id, not both")
     return pictures[0], wanted
+
+
+def _refuse_ids(wanted: RenderRequest, why: str) -> None:
+    for name in ("image_id", "series_id"):
+        if getattr(wanted, name) is not None:
+            raise InvalidRequest(why, param=name)

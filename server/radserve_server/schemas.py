@@ -1,8 +1,10 @@
 """What may be asked in JSON: OpenAI's chat completions with images, and our shorter way of asking."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from radserve_imaging import CT_PRESETS
 
 MAX_MESSAGES = 256
 
@@ -21,11 +23,49 @@ class WindowWish(Strict):
     function: Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"] = "LINEAR"
 
 
+class SlicesWish(Strict):
+    """Which slices of a series, or frames of an object, are shown; counted from 1 along the stack's normal."""
+
+    choose: Literal["uniform", "range", "around"] = "uniform"
+    count: int | None = Field(None, ge=1, le=1024, description="how many, evenly spread")
+    first: int | None = Field(None, ge=1, description="of a range")
+    last: int | None = Field(None, ge=1, description="of a range")
+    at: int | None = Field(None, ge=1, description="the slice to show with its neighbours")
+    neighbours: int | None = Field(None, ge=0, le=511, description="on either side of it")
+
+
+def _window_kind(value: Any) -> str:
+    return "~preset" if isinstance(value, str) else "~window"
+
+
+WindowOrPreset = Annotated[
+    Annotated[WindowWish, Tag("~window")] | Annotated[Literal[*CT_PRESETS], Tag("~preset")],  # type: ignore[valid-type]
+    Discriminator(_window_kind),
+]
+
+
 class ReadingWish(Strict):
     """How to read the DICOM images of a question."""
 
-    frame: int | None = Field(None, ge=1, description="frame, counted from 1; default: the middle one")
-    window: WindowWish | None = Field(None, description="default: as the engine's image policy says")
+    frame: int | None = Field(None, ge=1, description="frame, counted from 1; default: as the policy says")
+    window: WindowOrPreset | None = Field(
+        None, description="a window or a CT preset's name; default: as the engine's image policy says"
+    )
+    slices: SlicesWish | None = Field(None, description="default: as the engine's image policy says")
+    overlays: bool | None = Field(None, description="draw overlay planes; they are left out by default")
+    presentation_state: str | None = Field(
+        None, max_length=100, description="id of an uploaded Grayscale Softcopy Presentation State"
+    )
+
+    def is_empty(self) -> bool:
+        """Whether nothing is wished."""
+        return all(getattr(self, name) is None for name in ReadingWish.model_fields)
+
+    @model_validator(mode="after")
+    def _check_frame(self) -> Self:
+        if self.frame is not None and self.slices is not None:
+            raise ValueError("frame and slices contradict each other")
+        return self
 
 
 class Sampling(Strict):
@@ -64,7 +104,9 @@ class TextPart(Strict):
 
 
 class ImageUrl(Strict):
-    """`url`: a `data:` URI of image/png, image/jpeg or application/dicom, or `radserve://images/<image_id>`."""
+    """`url`: a `data:` URI of image/png, image/jpeg or application/dicom, `radserve://images/<image_id>`,
+    or `radserve://series/<series_id>`.
+    """
 
     url: str
     detail: Literal["auto", "low", "high"] | None = Field(None, description="accepted; the policy decides")

@@ -12,11 +12,13 @@ from radserve_server.engine_watch import EngineWatch
 from radserve_server.expiring_cache import ExpiringCache
 from radserve_server.image_store import ImageStore
 from radserve_server.metrics import Metrics
-from radserve_server.rendering import Key, Rendered, Renderer
+from radserve_server.rendering import Key, Renderer, Several
+from radserve_server.series_store import SeriesStore
 from radserve_server.settings import Settings
 from radserve_server.worker_pool import WorkerLimits, WorkerPool
 
 _SWEEP_S = 15.0
+_SERIES_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Services:
     pool: WorkerPool
     renderer: Renderer
     store: ImageStore
+    series: SeriesStore
     metrics: Metrics
 
     async def sweep(self) -> None:
@@ -38,6 +41,7 @@ class Services:
         while True:
             await asyncio.sleep(_SWEEP_S)
             self.store.sweep()
+            self.series.sweep()
             self.renderer.sweep()
 
 
@@ -48,7 +52,7 @@ def build_services(settings: Settings, backend: Backend) -> Services:
         WorkerLimits(settings.render_workers, settings.render_memory_bytes, settings.render_deadline_s),
         metrics,
     )
-    cache: ExpiringCache[Key, Rendered] = ExpiringCache(
+    cache: ExpiringCache[Key, Several] = ExpiringCache(
         settings.rendering_cache_bytes, settings.rendering_ttl_s
     )
     return Services(
@@ -60,6 +64,7 @@ def build_services(settings: Settings, backend: Backend) -> Services:
         pool=pool,
         renderer=Renderer(pool, cache, settings.max_image_bytes),
         store=ImageStore(settings.image_store_bytes, settings.image_ttl_s),
+        series=SeriesStore(_SERIES_BYTES, settings.image_ttl_s),
         metrics=metrics,
     )
 

@@ -21,8 +21,9 @@ from radserve_server.disconnect import while_connected
 from radserve_server.documentation import VQA
 from radserve_server.errors import InvalidRequest
 from radserve_server.multipart import Part, parse_multipart
-from radserve_server.pictures import Picture, open_picture, read_as
+from radserve_server.pictures import Picture, open_picture
 from radserve_server.services import Services, services_of
+from radserve_server.sources import SeriesPicture, SourceReader
 from radserve_server.sse import EventStream, encode_event
 from radserve_server.vqa_schema import VqaRequest, gather_fields
 
@@ -78,15 +79,21 @@ async def _ask(
     services: Services, wanted: VqaRequest, parts: list[Part], caller: str, started: float
 ) -> Asked:
     engine = services.watch.require(wanted.model)
-    pictures = await read_image_parts(parts, services.settings.max_image_bytes)
-    check_image_count(engine, len(pictures) + len(wanted.image_ids), "image_ids" if not parts else "image")
-    for image_id in wanted.image_ids:
-        image = services.store.get(caller, image_id, "image_ids")
-        pictures.append(Picture(image.image_id, image.media_type, image.data, "image_ids"))
-    if not pictures:
-        raise InvalidRequest("there is no image: send image files, or image_ids", param="image_ids")
-    messages = ask_about_images(wanted.question, len(pictures))
-    return Asked(engine, messages, read_as(pictures, wanted), wanted.sampling(), started)
+    reader = SourceReader(services.store, services.series, caller, engine.policy)
+    sent = await read_image_parts(parts, services.settings.max_image_bytes)
+    count = len(sent) + len(wanted.image_ids) + len(wanted.series_ids)
+    check_image_count(engine, count, "image_ids" if not parts else "image")
+    if not count:
+        raise InvalidRequest(
+            "there is no image: send image files, image_ids or series_ids", param="image_ids"
+        )
+    pictures: list[Picture | SeriesPicture] = [
+        *sent,
+        *(reader.find_image(image_id, "image_ids") for image_id in wanted.image_ids),
+        *(reader.find_series(series_id, "series_ids") for series_id in wanted.series_ids),
+    ]
+    messages = ask_about_images(wanted.question, count)
+    return Asked(engine, messages, reader.read(pictures, wanted), wanted.sampling(), started)
 
 
 async def _complete(services: Services, asked: Asked) -> dict[str, Any]:

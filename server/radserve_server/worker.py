@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
 from radserve_server.aside import run_aside
@@ -55,19 +55,23 @@ class Worker:
             await self._outcome()
         self.pid = self._process.pid
 
-    async def work(self, data: bytes, job: dict[str, Any], deadline_s: float) -> tuple[dict[str, Any], bytes]:
-        """Do one job: its outcome and the bytes it made. Raises EOFError if the process dies, TimeoutError."""
+    async def work(
+        self, parts: Sequence[bytes], job: dict[str, Any], deadline_s: float
+    ) -> tuple[dict[str, Any], bytes]:
+        """Do one job on files: its outcome and the bytes it made. Raises EOFError if the process dies, TimeoutError."""
         if self._writer is None:
             raise EOFError("the worker was not started")
+        sizes = [len(part) for part in parts]
+        total = sum(sizes)
         try:
-            await self._move(run_aside(len(data), write_file, self._source, data))
-            self._writer.write(json.dumps({**job, "size": len(data)}).encode() + b"\n")
+            await self._move(run_aside(total, write_file, self._source, parts))
+            self._writer.write(json.dumps({**job, "sizes": sizes}).encode() + b"\n")
             async with asyncio.timeout(deadline_s):
                 outcome = await self._outcome()
             size = outcome.get("size", 0)
             return outcome, await self._move(run_aside(size, read_file, self._target, size))
         finally:  # no image outlives its job
-            await self._move(run_aside(len(data), os.ftruncate, self._source, 0))
+            await self._move(run_aside(total, os.ftruncate, self._source, 0))
             os.ftruncate(self._target, 0)
 
     async def stop(self) -> None:

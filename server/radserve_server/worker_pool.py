@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -59,29 +59,31 @@ class WorkerPool:
         await asyncio.gather(*(worker.stop() for worker in self._workers))
         self._workers.clear()
 
-    async def work(self, data: bytes, job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        """Do one job; raises ImageRefused if it kills its worker or takes too long.
+    async def work(self, parts: Sequence[bytes], job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        """Do one job on some files; raises ImageRefused if it kills its worker or takes too long.
 
         A caller who gives up while waiting leaves the line. A job that runs ends by itself: its worker is not
         free before that. A worker may die of something else, so only an image that kills two is to blame.
         """
         arrived = asyncio.get_running_loop().time()
-        rank = arrived + PATIENCE * estimate_seconds(data)
+        rank = arrived + PATIENCE * sum(estimate_seconds(part) for part in parts)
         for _ in range(2):
             worker = await self._idle.take(rank)
             self._metrics.render_queue_seconds.observe(asyncio.get_running_loop().time() - arrived)
             try:
-                return await asyncio.shield(self._keep(self._run(worker, data, job)))
+                return await asyncio.shield(self._keep(self._run(worker, parts, job)))
             except (EOFError, OSError):
                 continue
         raise ImageRefused("the decoder crashes on this image")
 
-    async def _run(self, worker: Worker, data: bytes, job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    async def _run(
+        self, worker: Worker, parts: Sequence[bytes], job: dict[str, Any]
+    ) -> tuple[dict[str, Any], bytes]:
         """One job on one worker, which is then given back, or replaced if it did not survive."""
         deadline_s = self._limits.deadline_s
         try:
             with self._metrics.render_seconds.time():
-                done = await worker.work(data, job, deadline_s)
+                done = await worker.work(parts, job, deadline_s)
         except TimeoutError:
             self._keep(self._replace(worker))
             raise ImageRefused(f"decoding it takes longer than {deadline_s:g} s") from None

@@ -36,8 +36,10 @@ def test_json_from_a_form(gateway, ct):
         headers={"accept": "application/json"},
     )
     body = response.json()
-    assert np.array_equal(pixels(base64.b64decode(body["png_base64"])), render(ct, ImagePolicy()).pixels)
-    assert body["record"]["frame"] == 1
+    assert np.array_equal(
+        pixels(base64.b64decode(body["images"][0]["png_base64"])), render(ct, ImagePolicy()).pixels
+    )
+    assert body["images"][0]["record"]["frame"] == 1
 
 
 def test_rendering_goes_on_while_the_engine_is_down(gateway, ct):

@@ -57,7 +57,7 @@ def test_events_have_types_and_the_last_has_everything(gateway, ct):
         ({"image": None}, {"question": " "}, "empty_question", "question"),
         ({"image": None}, {}, "missing_field", "question"),
         ({"image": None}, {"question": "x", "frame": "one"}, "invalid_value", "frame"),
-        ({"image": None}, {"question": "x", "slices": "1"}, "unsupported_field", "slices"),
+        ({"image": None}, {"question": "x", "voxels": "1"}, "unsupported_field", "voxels"),
         ({"image": None}, {"question": "x", "window_center": "1"}, "missing_field", "window.width"),
         ({"scan": None}, {"question": "x"}, "invalid_request", "scan"),
     ],

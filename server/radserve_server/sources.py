@@ -1,0 +1,100 @@
+"""What a request carries and what it wishes, joined to what the renderer is to do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from radserve_imaging import CT_PRESETS, ImagePolicy, ImagingError, Reading, SliceChoice, Window, plan_stack
+from radserve_server.errors import ImageRefused, InvalidRequest
+from radserve_server.image_store import ImageStore
+from radserve_server.pictures import DICOM, Picture
+from radserve_server.rendering import Source
+from radserve_server.schemas import ReadingWish, WindowWish
+from radserve_server.series_store import SERIES_SCHEME, SeriesStore, StoredSeries
+
+_NO_READING = Reading()
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesPicture:
+    """A series in a question; `param` is the request's field it came in."""
+
+    series: StoredSeries
+    param: str
+    media_type: str = DICOM
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReader:
+    """Finds what one caller uploaded, and plans series by one engine's policy."""
+
+    images: ImageStore
+    series: SeriesStore
+    owner: str
+    policy: ImagePolicy
+
+    def find_image(self, image_id: str, param: str) -> Picture:
+        """An uploaded image; raises NotFound."""
+        image = self.images.get(self.owner, image_id, param)
+        return Picture(image.image_id, image.media_type, image.data, param)
+
+    def find_series(self, series_id: str, param: str) -> SeriesPicture:
+        """A series made before; raises NotFound."""
+        return SeriesPicture(self.series.get(self.owner, series_id.removeprefix(SERIES_SCHEME), param), param)
+
+    def read(
+        self, pictures: Sequence[Picture | SeriesPicture], wish: ReadingWish | None
+    ) -> tuple[Source, ...]:
+        """Apply the wish to the DICOM images, or to all where there is none, so that it is never ignored."""
+        if wish is None or wish.is_empty():
+            return tuple(self._source(picture, None) for picture in pictures)
+        if not pictures:
+            raise InvalidRequest("how to read images was said, but there is no image", param="clinical")
+        everywhere = all(picture.media_type != DICOM for picture in pictures)
+        return tuple(
+            self._source(picture, wish if everywhere or picture.media_type == DICOM else None)
+            for picture in pictures
+        )
+
+    def _source(self, picture: Picture | SeriesPicture, wish: ReadingWish | None) -> Source:
+        state = None if wish is None else wish.presentation_state
+        state_data = None if state is None else self.find_image(state, "presentation_state").data
+        reading, choice = _NO_READING, None
+        if wish is not None:
+            reading = Reading(wish.frame, _window(wish), bool(wish.overlays), state_data)
+            choice = _choice(wish)
+        if isinstance(picture, Picture):
+            return Source(picture.image_id, (picture.data,), reading, picture.param, state, choice)
+        return self._series_source(picture, reading, state, choice)
+
+    def _series_source(
+        self, picture: SeriesPicture, reading: Reading, state: str | None, choice: SliceChoice | None
+    ) -> Source:
+        series, param = picture.series, picture.param
+        if reading.frame is not None:
+            raise InvalidRequest("a series has slices, not frames: use slices", param="frame")
+        try:
+            plan = plan_stack(series.stack, self.policy, choice)
+        except ImagingError as error:
+            raise ImageRefused(str(error), code=error.code, param="slices") from None
+        parts = tuple(self.find_image(series.image_ids[file], param).data for file in plan.files())
+        return Source(series.series_id, parts, reading, param, state, choice, plan)
+
+
+def _window(wish: ReadingWish) -> Window | None:
+    if wish.window is None:
+        return None
+    if not isinstance(wish.window, WindowWish):
+        return CT_PRESETS[wish.window]
+    try:
+        return Window(wish.window.center, wish.window.width, wish.window.function)
+    except ImagingError as error:
+        raise InvalidRequest(str(error), code=error.code, param="window") from None
+
+
+def _choice(wish: ReadingWish) -> SliceChoice | None:
+    if wish.slices is None:
+        return None
+    try:
+        return SliceChoice.from_json(wish.slices.model_dump(exclude_none=True))
+    except ImagingError as error:
+        raise InvalidRequest(str(error), code="invalid_slices", param="slices") from None
