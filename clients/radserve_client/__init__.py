@@ -1,7 +1,7 @@
 """Ask a radserve server about medical images."""
 
 from radserve_client.blocking import Client
-from radserve_client.client import Answer, AsyncClient, Rendered
+from radserve_client.client import Answer, AsyncClient, Rendered, Series, SortedSeries
 from radserve_client.errors import (
     AnswerBroken,
     ApiError,
@@ -20,6 +20,8 @@ __all__ = [
     "InvalidRequest",
     "RadserveError",
     "Rendered",
+    "Series",
     "ServerBusy",
     "ServerUnreachable",
+    "SortedSeries",
 ]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from radserve_client.client import DEFAULT_URL, Answer, AsyncClient, Image, Rendered
+from radserve_client.client import DEFAULT_URL, Answer, AsyncClient, Image, Rendered, SortedSeries
 
 
 class Client:
@@ -36,7 +36,11 @@ class Client:
         """See AsyncClient.ask."""
         return self._runner.run(self._client.ask(images, question, **options))
 
-    def render(self, image: Image, **options: Any) -> Rendered:
+    def sort_series(self, image_ids: Sequence[str]) -> SortedSeries:
+        """See AsyncClient.sort_series."""
+        return self._runner.run(self._client.sort_series(image_ids))
+
+    def render(self, image: Image, **options: Any) -> list[Rendered]:
         """See AsyncClient.render."""
         return self._runner.run(self._client.render(image, **options))
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from radserve_client.client import DEFAULT_URL, AsyncClient
 from radserve_client.errors import ApiError, RadserveError
+from radserve_client.gathering import gather
 from radserve_client.progress import Progress
 from radserve_client.telling import ask_aloud, tell_record, tell_warnings
+from radserve_client.wishes import add_wishes, read_wishes
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,15 +45,22 @@ def _parser() -> argparse.ArgumentParser:
     up.epilog = "Further options go to the gateway: --host, --port, --api-keys-file, --insecure-open …"
     up.set_defaults(run=_up)
     ask = _asking(words, "ask", "ask a running server about images")
-    ask.add_argument("images", nargs="+", type=Path, metavar="FILE", help="DICOM, PNG or JPEG")
+    ask.add_argument(
+        "images", nargs="+", type=Path, metavar="FILE", help="DICOM, PNG or JPEG, or a folder of slices"
+    )
     ask.add_argument("--question", "-q", required=True)
     ask.add_argument("--max-tokens", type=int)
     ask.add_argument("--record", action="store_true", help="print the rendering records as well")
     ask.set_defaults(run=_ask)
     render = _asking(words, "render", "show what the model would see of an image")
-    render.add_argument("image", type=Path, metavar="FILE", help="DICOM, PNG or JPEG")
-    render.add_argument("--out", type=Path, required=True, help="PNG to write")
+    render.add_argument("image", type=Path, metavar="FILE", help="DICOM, PNG or JPEG, or a folder of slices")
+    render.add_argument("--out", type=Path, required=True, help="PNG to write; several are numbered")
     render.set_defaults(run=_render)
+    inspect = words.add_parser("inspect", help="say what a file or folder is, how it would be shown, and why")
+    inspect.add_argument("path", type=Path, metavar="FILE", help="DICOM, PNG or JPEG, or a folder of slices")
+    inspect.add_argument("--engine", type=Path, help="engine whose image policy counts (default: the demo's)")
+    inspect.add_argument("--json", action="store_true", help="as JSON")
+    inspect.set_defaults(run=_inspect)
     demo = words.add_parser("demo", help="bring everything up, ask a real CT a few questions, and end")
     demo.add_argument("--image", type=Path, help="your own DICOM, PNG or JPEG instead of the sample CT")
     demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="where the picture goes")
@@ -68,18 +77,8 @@ def _asking(words: Any, name: str, help_text: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--url", default=os.environ.get("RADSERVE_URL", DEFAULT_URL), help="the server (RADSERVE_URL)"
     )
-    parser.add_argument("--frame", type=int, help="frame of a multi-frame image, from 1")
-    parser.add_argument(
-        "--window", type=float, nargs=2, metavar=("CENTER", "WIDTH"), help="the reader's own window"
-    )
+    add_wishes(parser)
     return parser
-
-
-def _options(given: argparse.Namespace) -> dict[str, Any]:
-    options: dict[str, Any] = {"frame": given.frame, "max_tokens": getattr(given, "max_tokens", None)}
-    if given.window:
-        options["window"] = dict(zip(("center", "width"), given.window, strict=True))
-    return {name: value for name, value in options.items() if value is not None}
 
 
 def _client(given: argparse.Namespace) -> AsyncClient:
@@ -95,8 +94,12 @@ def _up(given: argparse.Namespace) -> None:
 def _ask(given: argparse.Namespace) -> None:
     async def ask() -> None:
         async with _client(given) as client:
-            image_ids = [await client.upload(image) for image in given.images]
-            answer = await ask_aloud(client, image_ids, given.question, **_options(given))
+            with Progress("Sending"):
+                image_ids, series_ids = await gather(client, given.images, given.series, _say)
+                options = await read_wishes(given, client)
+            if given.max_tokens is not None:
+                options["max_tokens"] = given.max_tokens
+            answer = await ask_aloud(client, image_ids, given.question, series_ids=series_ids, **options)
             tell_warnings(answer)
         for record in answer.clinical["images"] if given.record else ():
             tell_record(record)
@@ -108,12 +111,26 @@ def _render(given: argparse.Namespace) -> None:
     async def render() -> None:
         with Progress(f"Rendering {given.image.name}"):
             async with _client(given) as client:
-                rendered = await client.render(given.image, **_options(given))
-        given.out.write_bytes(rendered.png)
-        tell_record(rendered.record, indent="")
-        print(f"written: {given.out}")
+                image_ids, series_ids = await gather(client, [given.image], given.series, _say)
+                about = {"series_id": series_ids[0]} if series_ids else {"image_id": image_ids[0]}
+                rendered = await client.render_about(**about, **await read_wishes(given, client))
+        for number, image in enumerate(rendered, 1):
+            out = given.out.with_stem(f"{given.out.stem}-{number}") if len(rendered) > 1 else given.out
+            out.write_bytes(image.png)
+            tell_record(image.record, indent="")
+            print(f"written: {out}")
 
     asyncio.run(render())
+
+
+def _inspect(given: argparse.Namespace) -> int:
+    from radserve_client.inspection import inspect_path
+
+    return inspect_path(given.path, given.engine, given.json)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _demo(given: argparse.Namespace) -> None:

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -37,6 +37,25 @@ class Rendered:
 
     png: bytes
     record: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A stack of uploaded images; `image_ids` are in the order of its slices."""
+
+    series_id: str
+    description: str
+    slices: int
+    warnings: Sequence[str]
+    image_ids: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class SortedSeries:
+    """The series among some images, the one with most slices first, and which images are in none, and why."""
+
+    series: Sequence[Series]
+    left_out: Sequence[Mapping[str, str]]
 
 
 class AsyncClient:
@@ -73,6 +92,14 @@ class AsyncClient:
         )
         return str(response.json()["image_id"])
 
+    async def sort_series(self, image_ids: Sequence[str]) -> SortedSeries:
+        """Sort uploaded images into series; the ids of these go into `series_ids` of a question."""
+        response = await self._send("POST", "/v1/series", json={"image_ids": list(image_ids)})
+        body = response.json()
+        names = [field.name for field in fields(Series)]
+        series = [Series(**{name: item[name] for name in names}) for item in body["data"]]
+        return SortedSeries(series, body["left_out"])
+
     async def stream(
         self, images: Sequence[Image], question: str, **options: Any
     ) -> AsyncIterator[str | Answer]:
@@ -86,7 +113,8 @@ class AsyncClient:
     ) -> AsyncIterator[str | Answer]:
         """Like `stream`, about images that were uploaded before.
 
-        `options` are the fields of /v1/vqa: max_tokens, temperature, frame, window ({"center", "width"}) …
+        `options` are the fields of /v1/vqa: series_ids, max_tokens, temperature, frame, slices, window
+        ({"center", "width"} or a preset's name) …
         """
         body = {"image_ids": list(image_ids), "question": question, **options}
         request = self._http.build_request(
@@ -111,11 +139,16 @@ class AsyncClient:
                 return item
         raise AnswerBroken("the server sent no answer")
 
-    async def render(self, image: Image, **options: Any) -> Rendered:
-        """What the model would see of this image; options: frame, window ({"center", "width"})."""
-        body = {"image_id": await self.upload(image), **options}
-        response = await self._send("POST", "/v1/render", json=body, headers={"accept": "application/json"})
-        return _read_rendered(response.json())
+    async def render(self, image: Image, **options: Any) -> list[Rendered]:
+        """What the model would see of this image: one picture, or several where the policy shows several frames."""
+        return await self.render_about(image_id=await self.upload(image), **options)
+
+    async def render_about(self, **options: Any) -> list[Rendered]:
+        """The same of what was uploaded before; `options` are the fields of /v1/render: image_id or series_id …"""
+        response = await self._send(
+            "POST", "/v1/render", json=options, headers={"accept": "application/json"}
+        )
+        return [_read_rendered(image) for image in response.json()["images"]]
 
     async def models(self) -> list[Mapping[str, Any]]:
         """The engines that this server has."""

@@ -40,7 +40,7 @@ async def _demo(image: Path, out: Path) -> None:
             print()
         print("What the server adds to each of these answers")
         tell_warnings(answer)
-        rendered = await client.render(image)
+        (rendered,) = await client.render(image)
     out.mkdir(parents=True, exist_ok=True)
     picture = out / "what-the-model-saw.png"
     picture.write_bytes(rendered.png)

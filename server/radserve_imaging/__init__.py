@@ -1,6 +1,7 @@
 """From the bytes of a medical image to what the model sees, and the record of how."""
 
 from radserve_imaging.errors import ImagingError
+from radserve_imaging.inspection import Inspection, inspect
 from radserve_imaging.limits import Limits
 from radserve_imaging.media import sniff
 from radserve_imaging.montage import Montage, MontageRecord
@@ -28,6 +29,7 @@ __all__ = [
     "CT_PRESETS",
     "ImagePolicy",
     "ImagingError",
+    "Inspection",
     "LeftOut",
     "Limits",
     "Montage",
@@ -47,6 +49,7 @@ __all__ = [
     "VoiRecord",
     "Window",
     "encode_png",
+    "inspect",
     "is_presentation_state",
     "list_planes",
     "plan_stack",

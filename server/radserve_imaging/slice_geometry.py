@@ -22,6 +22,14 @@ def normal_of(orientation: Sequence[float] | None) -> Vector | None:
     return None if not 0.5 < length < 2 else (normal[0] / length, normal[1] / length, normal[2] / length)
 
 
+def name_plane(normal: Vector) -> str:
+    """Axial, coronal or sagittal, whichever is nearest; oblique says that it is far from all."""
+    names = ("sagittal", "coronal", "axial")
+    closeness = [abs(side) for side in normal]
+    name = names[closeness.index(max(closeness))]
+    return name if max(closeness) > math.cos(math.radians(10)) else f"oblique {name}"
+
+
 def same_direction(first: Sequence[float] | None, second: Sequence[float] | None) -> bool:
     """Whether rows and columns run the same way, to half a degree."""
     if first is None or second is None:

@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from radserve_imaging.planes import Plane
-from radserve_imaging.slice_geometry import Vector, describe_gaps, dot, normal_of, same_direction, tilt_of
+from radserve_imaging.slice_geometry import (
+    Vector,
+    describe_gaps,
+    dot,
+    name_plane,
+    normal_of,
+    same_direction,
+    tilt_of,
+)
 
 _PLACE_MM = 0.01
 """Slices closer than this lie at one place."""
@@ -38,7 +46,7 @@ class Stack:
         """In a few words: modality, how many slices, how they lie."""
         first = self.planes[0]
         what = f"{first.modality or 'images'}, {len(self.planes)} slices of {first.columns} × {first.rows} px"
-        return what if self.normal is None else f"{what}, {_name_plane(self.normal)}"
+        return what if self.normal is None else f"{what}, {name_plane(self.normal)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +185,3 @@ def _by(planes: Iterable[Plane], key: Callable[[Plane], Hashable]) -> dict[Hasha
     for plane in planes:
         groups[key(plane)].append(plane)
     return groups
-
-
-def _name_plane(normal: Vector) -> str:
-    """Axial, coronal or sagittal, whichever is nearest; oblique says that it is far from all."""
-    names = ("sagittal", "coronal", "axial")
-    closeness = [abs(side) for side in normal]
-    name = names[closeness.index(max(closeness))]
-    return name if max(closeness) > math.cos(math.radians(10)) else f"oblique {name}"

@@ -69,7 +69,7 @@ def test_the_blocking_client_does_the_same(url: str, ct: Path) -> None:
     with Client(url) as client:
         assert client.ready()
         assert client.ask([ct], "Is this a CT?", max_tokens=2).usage["completion_tokens"] == 2
-        rendered = client.render(ct.read_bytes())
+        (rendered,) = client.render(ct.read_bytes())
     assert rendered.png.startswith(PNG_SIGNATURE)
     assert rendered.record["size_out"] == [224, 224]
 
