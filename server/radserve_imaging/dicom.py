@@ -16,6 +16,7 @@ from radserve_imaging.compressed import DecodedFrame
 from radserve_imaging.errors import InvalidWindowError, PresentationStateError
 from radserve_imaging.frames import choose_frame, decode_frame, find_pixel_data
 from radserve_imaging.functional import FunctionalGroups
+from radserve_imaging.geometry import lay_out
 from radserve_imaging.header import read_pixel_header
 from radserve_imaging.limits import Limits
 from radserve_imaging.monochrome import Context, read_gray, show_monochrome
@@ -26,15 +27,20 @@ from radserve_imaging.policy import ImagePolicy
 from radserve_imaging.population import Census, Population
 from radserve_imaging.presentation import read_aspect
 from radserve_imaging.presentation_state import PresentationState, Presented
+from radserve_imaging.resolution import droppable_levels
 from radserve_imaging.syntaxes import name_uid
 from radserve_imaging.tags import (
     BURNED_IN_ANNOTATION,
+    FRAME_VOI_LUT_SEQUENCE,
     IMAGE_TYPE,
     LOSSY_IMAGE_COMPRESSION,
     LOSSY_IMAGE_COMPRESSION_RATIO,
     MODALITY,
+    PIXEL_PADDING_VALUE,
     SOP_CLASS_UID,
     SOP_INSTANCE_UID,
+    VOI_LUT_SEQUENCE,
+    WINDOW_CENTER,
 )
 from radserve_imaging.volume import take_census
 from radserve_imaging.windowing import Window
@@ -57,9 +63,9 @@ class DicomImage:
         self.modality = modality if modality and _CODE_STRING.fullmatch(modality) else None
         self.grey = self.header.samples == 1 and self.header.photometric in ("MONOCHROME1", "MONOCHROME2")
 
-    def decode(self, index: int) -> DecodedFrame:
-        """Frame `index`, from 0."""
-        return decode_frame(self.file, self._pixel_data, self.header, index)
+    def decode(self, index: int, levels: int = 0) -> DecodedFrame:
+        """Frame `index`, from 0; up to `levels` wavelet levels are left out."""
+        return decode_frame(self.file, self._pixel_data, self.header, index, levels)
 
     def context(
         self,
@@ -113,9 +119,11 @@ def show_dicom(
     """Decode and show one frame; `census` counts the volume it belongs to. Raises ImagingError."""
     index, frame_warnings = choose_frame(image.header.frames, reading.frame)
     context = image.context(index, image.present(index, reading.presentation_state), census)
-    decoded = image.decode(index)
-    shown = _show(image, decoded, context, policy, reading.window)
     aspect, aspect_warnings = read_aspect(context.attributes)
+    decoded = image.decode(index, _droppable(image, context, aspect, policy, reading))
+    if decoded.levels and context.census is None:  # a window that is counted is counted on all pixels
+        context = replace(context, census=lambda: Census(image.count(index), "the frame"))
+    shown = _show(image, decoded, context, policy, reading.window)
     warnings = [*image.file.warnings, *frame_warnings, *decoded.warnings, *aspect_warnings]
     if reading.overlays:
         pixels, overlay_warnings = draw_overlays(shown.pixels, image.attributes, index + 1)
@@ -124,10 +132,34 @@ def show_dicom(
     elif has_overlays(image.attributes):
         warnings.append("the file has overlay planes, which are not drawn")
     warnings += list_caveats(image.attributes)
-    frames = image.header.frames
+    header = image.header
     return Picture(
-        shown, image.header.photometric, image.origin(), index + 1, frames, aspect, tuple(warnings)
+        shown,
+        header.photometric,
+        image.origin(),
+        index + 1,
+        header.frames,
+        aspect,
+        tuple(warnings),
+        (header.columns, header.rows),
+        decoded.levels,
     )
+
+
+def _droppable(
+    image: DicomImage, context: Context, aspect: float, policy: ImagePolicy, reading: Reading
+) -> int:
+    """How many wavelet levels the canvas can do without; none where the window depends on the values."""
+    macro = context.attributes.macro(FRAME_VOI_LUT_SEQUENCE)
+    given = reading.window is not None or WINDOW_CENTER in macro or VOI_LUT_SEQUENCE in macro
+    overlays = any(
+        tag >> 24 == 0x60 for tag in image.attributes
+    )  # groups 6000 to 60FF, in their bits perhaps
+    if overlays or (image.grey and not given):
+        return 0
+    at = lay_out(image.header.columns, image.header.rows, aspect, policy).placement
+    padded = PIXEL_PADDING_VALUE in image.attributes
+    return droppable_levels(image.header, (at.width, at.height), image.modality, padded)
 
 
 def digest_uid(uid: str) -> str:

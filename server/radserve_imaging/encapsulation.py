@@ -31,14 +31,14 @@ class Fragments:
 
     def _frame_starts(self, count: int, extended_offsets: list[int]) -> list[int]:
         """The first fragment of each frame, and the number of fragments."""
+        marked = [i for i, (at, _) in enumerate(self.spans) if self.buffer.startswith((SOI, SOC), at)]
+        if len(marked) == count and marked[0] == 0:  # better than any table: each frame does begin there
+            return [*marked, len(self.spans)]
         by_offset = {start - 8 - self.origin: i for i, (start, _) in enumerate(self.spans)}
         for table in (extended_offsets, self.offsets):
             starts = [by_offset.get(offset, -1) for offset in table]
             if len(starts) == count and starts[0] == 0 and starts == sorted(set(starts)):
                 return [*starts, len(self.spans)]
-        starts = [i for i, (at, _) in enumerate(self.spans) if self.buffer.startswith((SOI, SOC), at)]
-        if len(starts) == count and starts[0] == 0:
-            return [*starts, len(self.spans)]
         raise CorruptPixelDataError(
             f"{_TAG} has {len(self.spans)} fragments for {count} frames, and no offset table that fits them",
             tag=_TAG,

@@ -6,7 +6,7 @@ from radserve_imaging.elements import UNDEFINED, Element
 from radserve_imaging.encapsulation import read_fragments
 from radserve_imaging.errors import InvalidFrameError, MalformedDicomError, NoPixelDataError
 from radserve_imaging.header import PixelHeader
-from radserve_imaging.native import decode_native
+from radserve_imaging.native import check_length, decode_native
 from radserve_imaging.part10 import DicomFile
 from radserve_imaging.syntaxes import family_of, name_uid
 from radserve_imaging.tags import EXTENDED_OFFSET_TABLE, PIXEL_DATA, PIXEL_TAGS, SOP_CLASS_UID, describe
@@ -43,8 +43,10 @@ def choose_frame(frames: int, requested: int | None) -> tuple[int, list[str]]:
     return requested - 1, []
 
 
-def decode_frame(file: DicomFile, pixel_data: Element, header: PixelHeader, index: int) -> DecodedFrame:
-    """Decode frame `index` (from 0); raises ImagingError."""
+def decode_frame(
+    file: DicomFile, pixel_data: Element, header: PixelHeader, index: int, levels: int = 0
+) -> DecodedFrame:
+    """Decode frame `index` (from 0), leaving out up to `levels` wavelet levels; raises ImagingError."""
     family = family_of(file.transfer_syntax)
     if family == "native":
         if pixel_data.length == UNDEFINED:
@@ -52,7 +54,9 @@ def decode_frame(file: DicomFile, pixel_data: Element, header: PixelHeader, inde
                 f"{_PIXEL_DATA} is encapsulated, but transfer syntax {file.transfer_syntax} is not",
                 tag=_PIXEL_DATA,
             )
-        return DecodedFrame(decode_native(file.buffer, pixel_data, header, index), header.photometric)
+        warnings = check_length(file.buffer, pixel_data, header)
+        values = decode_native(file.buffer, pixel_data, header, index)
+        return DecodedFrame(values, header.photometric, warnings)
     fragments = read_fragments(file.buffer, pixel_data)
     extended = [int(offset) for offset in file.attributes.numbers(EXTENDED_OFFSET_TABLE, "UV")]
-    return decode_compressed(fragments.frame(index, header.frames, extended), family, header)
+    return decode_compressed(fragments.frame(index, header.frames, extended), family, header, levels)

@@ -25,6 +25,26 @@ class Layout:
     placement: Placement
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """An image's true size in px, of which `levels` wavelet levels were left out."""
+
+    width: int
+    height: int
+    levels: int
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """The image's edges in px of what is left, which the right and lower edge pass by less than half a px.
+
+        A low-pass sample stands on the first of the 2 ** levels px that it covers (ITU-T T.800 F.3: its filters are
+        odd and symmetric about even places), not on the centre of them all.
+        """
+        scale = 0.5**self.levels
+        offset = 0.5 - 0.5 * scale
+        return offset, offset, self.width * scale + offset, self.height * scale + offset
+
+
 def lay_out(width: int, height: int, aspect: float, policy: ImagePolicy) -> Layout:
     """Where a `width` × `height` px image with pixels `aspect` times as high as wide goes under `policy`."""
     true_height = height * aspect
@@ -39,10 +59,13 @@ def lay_out(width: int, height: int, aspect: float, policy: ImagePolicy) -> Layo
     return Layout((policy.width, policy.height), placement)
 
 
-def place(pixels: Pixels, layout: Layout, background: int) -> Pixels:
-    """Resize `pixels`, (H, W) or (H, W, 3) uint8, onto the canvas; gives (H, W, 3), C-contiguous."""
+def place(pixels: Pixels, layout: Layout, background: int, extent: Extent | None = None) -> Pixels:
+    """Resize `pixels`, (H, W) or (H, W, 3) uint8, onto the canvas; gives (H, W, 3), C-contiguous.
+
+    `extent` tells of which image they are the low wavelet levels.
+    """
     at = layout.placement
-    resized = _resize(pixels, at.width, at.height)
+    resized = _resize(pixels, at.width, at.height, extent)
     width, height = layout.size
     canvas = np.full((height, width, 3), background, np.uint8)
     image = canvas[at.y : at.y + at.height, at.x : at.x + at.width]
@@ -54,11 +77,15 @@ def place(pixels: Pixels, layout: Layout, background: int) -> Pixels:
     return canvas
 
 
-def _resize(pixels: Pixels, width: int, height: int) -> Pixels:
+def _resize(pixels: Pixels, width: int, height: int, extent: Extent | None) -> Pixels:
     if pixels.shape[:2] == (height, width):
         return pixels
+    box = None
+    if extent is not None and extent.levels:
+        pixels, box = np.pad(pixels, ((0, 1), (0, 1), (0, 0))[: pixels.ndim], mode="edge"), extent.box
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=_REDUCING_GAP))
+    resized = image.resize((width, height), Image.Resampling.BICUBIC, box, reducing_gap=_REDUCING_GAP)
+    return np.asarray(resized)
 
 
 def _filling(width: int, height: int) -> Layout:

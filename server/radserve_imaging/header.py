@@ -91,11 +91,11 @@ def _photometric(attributes: Attributes) -> str:
 
 
 def _check_bits(header: PixelHeader) -> None:
-    readable = (32, 64) if header.floating else (1, 8, 16, 32)
+    readable = (32, 64) if header.floating else (*range(1, 33), 64)
     if header.bits_allocated not in readable:
         name = describe(BITS_ALLOCATED)
         raise UnsupportedPixelFormatError(
-            f"{name} is {header.bits_allocated}; {', '.join(map(str, readable))} are read here. "
+            f"{name} is {header.bits_allocated}; {'32' if header.floating else '1 to 32'} and 64 are read here. "
             "Ask the archive to convert",
             tag=name,
         )

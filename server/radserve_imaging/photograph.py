@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from radserve_imaging.codestream import read_jpeg, require_end
 from radserve_imaging.errors import (
     CorruptPixelDataError,
     InvalidFrameError,
@@ -19,6 +18,7 @@ from radserve_imaging.errors import (
     UnsupportedPhotometricError,
 )
 from radserve_imaging.grayscale import GrayFrame
+from radserve_imaging.jpeg import read_jpeg
 from radserve_imaging.limits import Limits
 from radserve_imaging.media import MediaType
 from radserve_imaging.modality import ModalityTransform
@@ -50,7 +50,6 @@ def decode_jpeg(data: bytes, limits: Limits) -> Photograph:
         raise UnsupportedPhotometricError(
             f"the JPEG has {header.components} components, CMYK probably; convert it to RGB or grey"
         )
-    require_end(data, header)
     try:
         pixels = imagecodecs.jpeg8_decode(data)
     except (imagecodecs.Jpeg8Error, ValueError) as error:

@@ -47,7 +47,11 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One frame made visible, and what the record says of where it came from."""
+    """One frame made visible, and what the record says of where it came from.
+
+    `frame_size` is its true (width, height) in px, None where `shown` has it; with wavelet `levels` left out,
+    `shown` has 2 ** levels times fewer px on a side.
+    """
 
     shown: Shown
     photometric_interpretation: str
@@ -56,3 +60,16 @@ class Picture:
     number_of_frames: int = 1
     pixel_aspect: float = 1.0
     warnings: tuple[str, ...] = ()
+    frame_size: tuple[int, int] | None = None
+    levels: int = 0
+
+    @property
+    def decoded_size(self) -> tuple[int, int]:
+        """(width, height) in px of the pixels that are there."""
+        height, width = self.shown.pixels.shape[:2]
+        return width, height
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in px of the frame itself."""
+        return self.frame_size or self.decoded_size

@@ -8,7 +8,7 @@ from radserve_imaging.functional import FrameAttributes
 from radserve_imaging.header import PixelHeader
 from radserve_imaging.lut import LookupTable
 from radserve_imaging.modality import ModalityTransform
-from radserve_imaging.samples import settle
+from radserve_imaging.samples import bytes_for, settle
 from radserve_imaging.tags import (
     FRAME_VOI_LUT_SEQUENCE,
     IMAGER_PIXEL_SPACING,
@@ -103,7 +103,7 @@ def read_padding(attributes: Attributes, header: PixelHeader) -> tuple[float, fl
     vr = "SS" if header.signed else "US"
     given = [attributes.integer(tag, vr) for tag in (PIXEL_PADDING_VALUE, PIXEL_PADDING_RANGE_LIMIT)]
     # Some writers give US for a signed image and the other way round: only the bits count.
-    size = max(1, header.bits_allocated // 8)
+    size = bytes_for(header.bits_allocated)
     bits = [int(value) % 2 ** (8 * size) for value in given if value is not None]
     if given[0] is None:
         return None

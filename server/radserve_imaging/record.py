@@ -78,7 +78,8 @@ class RenderingRecord:
     """All that decided the pixels. Sizes are (width, height) in px; digests are SHA-256 in hex.
 
     `sop_instance_uid_sha256` is a digest, never the UID, which identifies a patient's examination.
-    `pixel_aspect` is a pixel's height over its width.
+    `pixel_aspect` is a pixel's height over its width. `decoded_size` is less than `size_in` where wavelet levels
+    were left out of a large JPEG 2000 frame: more than twice what the canvas can show is always decoded.
     """
 
     media_type: str
@@ -103,6 +104,7 @@ class RenderingRecord:
     presentation_state_sha256: str | None = None
     overlays: bool = False
     slice: SliceRecord | None = None
+    decoded_size: tuple[int, int] | None = None
     renderer: str = RENDERER
 
     def to_json(self) -> dict[str, object]:
@@ -110,6 +112,7 @@ class RenderingRecord:
         value = asdict(self)
         for name in ("size_in", "size_out", "warnings"):
             value[name] = list(value[name])
+        value["decoded_size"] = None if self.decoded_size is None else list(self.decoded_size)
         if self.voi is not None and self.voi.channels is not None:
             value["voi"]["channels"] = [asdict(window) for window in self.voi.channels]
         return value
@@ -142,6 +145,7 @@ class RenderingRecord:
             presentation_state_sha256=read.optional("presentation_state_sha256", read.text),
             overlays=read.flag("overlays"),
             slice=read.optional("slice", lambda name: _slice(read.nested(name))),
+            decoded_size=read.optional("decoded_size", lambda name: _size(read, name)),
             renderer=read.text("renderer"),
         )
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radserve_imaging.dicom import DicomImage, show_dicom
-from radserve_imaging.geometry import Layout, lay_out, place
+from radserve_imaging.geometry import Extent, Layout, lay_out, place
 from radserve_imaging.limits import DEFAULT_LIMITS, Limits
 from radserve_imaging.media import MediaType, sniff
 from radserve_imaging.photograph import show_photograph
@@ -66,9 +66,8 @@ def _finish(
 ) -> Rendering:
     """Lay a picture out on the canvas, and write its record."""
     shown, origin = picture.shown, picture.origin
-    height, width = shown.pixels.shape[:2]
-    layout = lay_out(width, height, picture.pixel_aspect, policy)
-    pixels = place(shown.pixels, layout, policy.background)
+    layout = lay_out(*picture.size, picture.pixel_aspect, policy)
+    pixels = place(shown.pixels, layout, policy.background, Extent(*picture.size, picture.levels))
     distortion = _describe_distortion(picture, layout)
     record = RenderingRecord(
         media_type=media_type,
@@ -85,7 +84,7 @@ def _finish(
         voi=shown.voi,
         inverted=shown.inverted,
         pixel_aspect=picture.pixel_aspect,
-        size_in=(width, height),
+        size_in=picture.size,
         size_out=layout.size,
         placement=layout.placement,
         warnings=(*warnings, *picture.warnings, *shown.warnings, *distortion),
@@ -93,13 +92,14 @@ def _finish(
         presentation_state_sha256=shown.presentation_state_sha256,
         overlays=shown.overlays,
         slice=place_in_stack,
+        decoded_size=picture.decoded_size,
     )
     return Rendering(pixels, record)
 
 
 def _describe_distortion(picture: Picture, layout: Layout) -> tuple[str, ...]:
     """Said where a policy stretches an image by more than a tenth."""
-    height, width = picture.shown.pixels.shape[:2]
+    width, height = picture.size
     true = height * picture.pixel_aspect / width
     shown = layout.placement.height / layout.placement.width
     stretch = shown / true

@@ -10,6 +10,11 @@ from radserve_imaging.header import PixelHeader
 Samples: TypeAlias = NDArray[Any]
 
 
+def bytes_for(bits: int) -> int:
+    """How many bytes numpy needs for an integer of so many bits: 1, 2, 4 or 8."""
+    return 1 if bits <= 8 else 2 if bits <= 16 else 4 if bits <= 32 else 8
+
+
 def settle(raw: Samples, header: PixelHeader, bits: int, high_bit: int) -> Samples:
     """Keep the `bits` that end at `high_bit`, and extend their sign if the header says signed.
 

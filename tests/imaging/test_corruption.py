@@ -1,10 +1,13 @@
 """Damaged files: whatever is cut off or flipped, the answer is a rendering or an ImagingError."""
 
+import io
 import random
+import struct
 
 import imagecodecs
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -12,12 +15,18 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGExtended12Bit,
     JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
 )
 
 from radserve_imaging import ImagePolicy, ImagingError, Limits, encode_png, render
+from radserve_imaging.compressed import decode_compressed
+from radserve_imaging.errors import CorruptPixelDataError
+from radserve_imaging.header import PixelHeader
+from radserve_imaging.jpeg import read_jpeg
+from radserve_imaging.jpeg2000 import read_jpeg2000
 
 POLICY = ImagePolicy(width=56, height=56)
 LIMITS = Limits(max_pixels=10**6, max_inflated_bytes=10**7)
@@ -115,6 +124,116 @@ def test_a_frame_cut_off_is_never_shown_in_part(build, name, keep):
     with pytest.raises(ImagingError) as caught:
         render(data, POLICY)
     assert caught.value.code == "corrupt_pixel_data"
+
+
+@pytest.mark.parametrize("name", ["jpeg 2000", "htj2k"])
+@pytest.mark.parametrize("change", [-40, -1, 1, 40])
+def test_jpeg2000_that_lost_or_gained_bytes_in_its_middle_is_refused(name, change):
+    """The decoder would show what it can make of the rest; the tile-parts' lengths tell."""
+    frame = bytes(ENCODED[name][1](np.random.default_rng(0).integers(0, 256, (48, 48)).astype(np.uint8)))
+    header = read_jpeg2000(frame)
+    assert (header.width, header.height) == (48, 48)
+    for at in range(frame.index(b"\xff\x93") + 2, len(frame) - 42, 97):
+        damaged = frame[:at] + bytes(max(change, 0)) + frame[at - min(change, 0) :]
+        with pytest.raises(CorruptPixelDataError):
+            read_jpeg2000(damaged)
+
+
+def test_jpeg2000_that_lost_a_tile_is_refused():
+    """Each tile-part is whole, and one is missing: half of the picture would be grey."""
+    out = io.BytesIO()
+    Image.fromarray(NOISE).save(out, "JPEG2000", no_jp2=True, tile_size=(24, 48))
+    frame = out.getvalue()
+    first, second = (at for at in range(len(frame)) if frame.startswith(b"\xff\x90\x00\x0a", at))
+    read_jpeg2000(frame)
+    for kept in (frame[:first] + frame[second:], frame[:second] + b"\xff\xd9"):
+        with pytest.raises(CorruptPixelDataError, match="1 of its 2 tiles"):
+            read_jpeg2000(kept)
+
+
+@pytest.mark.parametrize("size", [0, 1, 13, 2**32 - 1])
+def test_a_tile_part_that_lies_about_its_length(size):
+    """Only 0 may stand there: up to the end (A.4.2)."""
+    frame = bytes(ENCODED["jpeg 2000"][1](NOISE))
+    at = frame.index(b"\xff\x90\x00\x0a") + 6
+    lied = frame[:at] + struct.pack(">I", size) + frame[at + 4 :]
+    if size == 0:
+        assert read_jpeg2000(lied) == read_jpeg2000(frame)
+    else:
+        with pytest.raises(CorruptPixelDataError):
+            read_jpeg2000(lied)
+
+
+def jpeg_with_restarts():
+    """A JPEG of 6 × 6 blocks with a restart marker after each row of them, and where these stand."""
+    out = io.BytesIO()
+    Image.fromarray(NOISE).save(out, "JPEG", quality=90, restart_marker_rows=1)
+    frame = out.getvalue()
+    start = frame.index(b"\xff\xda")
+    return frame, [
+        at for at in range(start, len(frame) - 1) if frame[at] == 255 and 0xD0 <= frame[at + 1] < 0xD8
+    ]
+
+
+def test_jpeg_restart_markers_count_up():
+    frame, at = jpeg_with_restarts()
+    assert [frame[i + 1] & 7 for i in at] == [0, 1, 2, 3, 4]
+    read_jpeg(frame)
+    lost_interval = frame[: at[1]] + frame[at[2] :]
+    lost_marker = frame[: at[1]] + frame[at[1] + 2 :]
+    lost_end = frame[: at[4]] + frame[-2:]
+    swapped = frame[: at[1] + 1] + b"\xd2" + frame[at[1] + 2 : at[2] + 1] + b"\xd1" + frame[at[2] + 2 :]
+    unannounced = frame.replace(b"\xff\xdd\x00\x04\x00\x06", b"")
+    assert len(unannounced) < len(frame)
+    for damaged in (lost_interval, lost_marker, lost_end, swapped, unannounced):
+        with pytest.raises(CorruptPixelDataError, match="restart markers"):
+            read_jpeg(damaged)
+
+
+@pytest.mark.parametrize("name", ["jpeg", "jpeg lossless", "jpeg-ls"])
+def test_a_marker_inside_coded_data_is_damage(name):
+    frame = bytes(ENCODED[name][1](np.random.default_rng(0).integers(0, 256, (48, 48)).astype(np.uint8)))
+    read_jpeg(frame)
+    for at in range(frame.index(b"\xff\xda") + 20, len(frame) - 20, 101):
+        for marker in (b"\xff\xd3", b"\xff\xc4", b"\xff\xda", b"\xff\xc0"):
+            with pytest.raises(CorruptPixelDataError):
+                read_jpeg(frame[:at] + marker + frame[at + 2 :])
+
+
+def test_a_progressive_jpeg_of_many_scans_is_whole():
+    out = io.BytesIO()
+    Image.fromarray(NOISE).save(out, "JPEG", progressive=True)
+    frame = out.getvalue()
+    assert frame.count(b"\xff\xda") > 2
+    read_jpeg(frame)
+    last = frame.rindex(b"\xff\xda")
+    for damaged in (frame[:last], frame[: last + 2] + b"\x00\x03\x07" + frame[last + 5 :]):
+        with pytest.raises(CorruptPixelDataError):
+            read_jpeg(damaged)
+
+
+def test_lossy_white_that_overshoots_its_stored_bits_stays_white(build, full_size):
+    """JPEG of 12 bits under 10 stored: 1024 is one more than white, and would be 0 once its bit is dropped."""
+    stored = np.zeros((64, 64), np.uint16)
+    stored[:, 29:] = 1023
+    frame = imagecodecs.jpeg8_encode(stored, level=30, bitspersample=12)
+    assert imagecodecs.jpeg8_decode(frame).max() > 1023
+    data = build(stored, syntax=JPEGExtended12Bit, frames=[frame], modality="CR", BitsStored=10)
+    assert full_size(data).pixels[:, 40:].min() > 200
+
+
+@pytest.mark.parametrize("name", ["jpeg 2000", "htj2k"])
+def test_frames_decoded_at_half_their_resolution(name):
+    """The decoder that can leave levels out is another than that for full frames: damage it as well."""
+    header = PixelHeader(48, 48, 1, "MONOCHROME2", False, 8, 8, 7, False, False, 1)
+    frame = bytes(ENCODED[name][1](NOISE))
+    assert decode_compressed(frame, "jpeg2000", header, 1).levels == 1
+    for damaged in corruptions(frame, name):
+        try:
+            decoded = decode_compressed(damaged, "jpeg2000", header, 1)
+        except ImagingError:
+            continue
+        assert decoded.values.shape == ((24, 24) if decoded.levels else (48, 48))
 
 
 def test_rle_that_lies_about_its_segments(build):

@@ -6,6 +6,7 @@ import pytest
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     HTJ2K,
+    ExplicitVRBigEndian,
     HTJ2KLossless,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
@@ -235,3 +236,71 @@ def patch_pixels(data, old, new):
     value = new + b"\0" * (len(new) % 2)
     head = data[: len(data) - len(old) - len(old) % 2]
     return head[:-4] + np.array([len(value)], "<u4").tobytes() + value
+
+
+def pack_cells(stored, bits):
+    """Samples of `bits` bits one after another, the first in the lowest bits, bit by bit as PS3.5 8.1.1 draws it."""
+    number = sum((int(code) & (2**bits - 1)) << (bits * i) for i, code in enumerate(stored.ravel()))
+    return number.to_bytes(-(-stored.size * bits // 8), "little")
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 7, 10, 12, 14, 20, 24, 31])
+@pytest.mark.parametrize("signed", [False, True])
+def test_samples_packed_without_regard_to_bytes(build, bits, signed):
+    """Frames of 35 samples, so that a frame begins anywhere inside a byte."""
+    low = -(2 ** (bits - 1)) if signed else 0
+    stored = np.random.default_rng(bits).integers(low, low + 2**bits, (3, 5, 7))
+    whole = stored.astype("i4" if signed else "u4")
+    attributes = {"BitsAllocated": bits, "BitsStored": bits, "modality": "OT"}
+    data = patch_pixels(build(whole, **attributes), whole.tobytes(), pack_cells(stored, bits))
+    for index in range(3):
+        assert np.array_equal(decode(data, index).values, stored[index])
+
+
+def test_packed_samples_of_words_in_big_endian_order(build):
+    stored = np.random.default_rng(0).integers(0, 4096, (8, 8)).astype(np.uint16)
+    swapped = np.frombuffer(pack_cells(stored, 12), np.uint16).byteswap().tobytes()
+    data = build(stored, syntax=ExplicitVRBigEndian, BitsAllocated=12, BitsStored=12, modality="OT")
+    at = data.index(b"\x7f\xe0\x00\x10OW") + 8
+    data = data[:at] + np.array([len(swapped)], ">u4").tobytes() + swapped
+    assert np.array_equal(decode(data).values, stored)
+
+
+@pytest.mark.parametrize("kind", ["i8", "u8"])
+def test_64_bit_integers(build, kind):
+    stored = np.array([[-(2**40), 5], [2**40, 2**62]], np.int64).astype(kind)
+    assert np.array_equal(decode(build(stored, modality="OT")).values, stored)
+
+
+@pytest.mark.parametrize("excess", [0, 1, 128])
+def test_native_pixel_data_may_be_filled_up_with_zeros(build, excess):
+    stored = np.arange(63, dtype=np.uint8).reshape(7, 9)
+    data = patch_pixels(build(stored, modality="OT"), stored.tobytes(), stored.tobytes() + bytes(excess))
+    assert np.array_equal(decode(data).values, stored)
+    assert bool(decode(data).warnings) == (excess > 1)
+
+
+def test_native_pixel_data_that_no_frame_explains_is_refused(build):
+    """Its header is not of these pixels, perhaps: rows of another length would shear the picture."""
+    stored = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    data = patch_pixels(build(stored, modality="OT"), stored.tobytes(), stored.tobytes() + b"\0" * 7 + b"\1")
+    with pytest.raises(ImagingError, match="need 64"):
+        decode(data)
+
+
+def test_an_offset_table_never_moves_a_frame_that_begins_with_its_marker(build):
+    """Tables that point at true fragments, but at others than those in which the frames do begin."""
+    stored = np.random.default_rng(0).integers(0, 256, (3, 16, 16)).astype(np.uint8)
+    frames = [imagecodecs.jpegls_encode(frame) for frame in stored]
+    data = build(stored, syntax=JPEGLSLossless, frames=frames, modality="US")
+    split = encapsulate(frames, has_bot=True, fragments_per_frame=2)
+    data = data.replace(encapsulate(frames, has_bot=True), split)
+    first, second, third = np.frombuffer(split, "<u4", 3, 8)
+    inside = 8 + int.from_bytes(split[24:28], "little")  # where the second fragment of frame 1 begins
+    for table in ([first, third, second], [first, inside, third], [first, inside, second]):
+        lied = data.replace(
+            np.array([first, second, third], "<u4").tobytes(), np.array(table, "<u4").tobytes()
+        )
+        assert lied != data
+        for index in range(3):
+            assert np.array_equal(decode(lied, index).values, stored[index])

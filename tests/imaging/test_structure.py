@@ -88,7 +88,7 @@ def test_empty_pixel_data_says_so(build):
         ({"Rows": 9}, "corrupt_pixel_data", "(7FE0,0010) Pixel Data"),
         ({"NumberOfFrames": 3}, "corrupt_pixel_data", "(7FE0,0010) Pixel Data"),
         ({"BitsStored": 17}, "invalid_attribute", "(0028,0101) Bits Stored"),
-        ({"BitsAllocated": 12}, "unsupported_pixel_format", "(0028,0100) Bits Allocated"),
+        ({"BitsAllocated": 80}, "unsupported_pixel_format", "(0028,0100) Bits Allocated"),
         ({"SamplesPerPixel": 2}, "invalid_attribute", "(0028,0002) Samples per Pixel"),
         (
             {"PhotometricInterpretation": "HSV"},
