@@ -44,10 +44,12 @@ def _tables(attributes: Attributes) -> list[LookupTable]:
 
 
 def _to_bytes(table: LookupTable) -> NDArray[np.uint8]:
-    """Some writers keep 8-bit levels in palettes that they declare as 16 bits wide."""
-    most = 255 if table.bits > 8 and int(table.entries.max()) < 256 else 2**table.bits - 1
-    levels = table.entries.astype(np.float64) * (255.0 / most) + 0.5
-    return np.clip(levels, 0, 255).astype(np.uint8)
+    """The upper 8 bits: writers of 8-bit levels fill the lower ones with zeros, or with the same bits again.
+
+    Some declare 16 bits and use the lower 8 only.
+    """
+    narrow = table.bits <= 8 or int(table.entries.max()) < 256
+    return (table.entries if narrow else table.entries >> (table.bits - 8)).astype(np.uint8)
 
 
 def _read_segmented(attributes: Attributes, descriptor_tag: int, data_tag: int) -> LookupTable:
