@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import pydicom
 import pytest
 import uvicorn
 from pydicom.data import get_testdata_file
@@ -183,3 +184,86 @@ def test_a_command_without_its_package_says_what_to_install(
     monkeypatch.setitem(sys.modules, "radserve_server.auth", None)
     assert main(["key", "viewer"]) == 1
     assert "pip install 'radserve[server,cpu]'" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def folder(ct: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five slices named against their order, a localizer, and a letter."""
+    where = tmp_path_factory.mktemp("series")
+    for number in range(6):
+        dataset = pydicom.dcmread(ct)
+        dataset.SOPInstanceUID = f"1.2.3.{number}"
+        dataset.ImagePositionPatient = [-158.1, -179.0, 100 - 5 * number]
+        if number == 5:
+            dataset.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+        dataset.save_as(where / f"{number}.dcm")
+    (where / "letter.txt").write_text("Dear colleague")
+    return where
+
+
+def test_the_command_asks_about_a_folder_as_one_series(
+    url: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ask", str(folder), "-q", "Is this a CT?", "--slices", "3", "--record", "--url", url]) == 0
+    said = capsys.readouterr()
+    assert "No acute abnormality is seen." in said.out
+    assert said.out.count("source_sha256") == 3
+    assert "letter.txt is left out" in said.err and "1 of 6 images left out: localizer" in said.err
+    assert "series 1: CT, 5 slices" in said.err
+
+
+def test_the_command_renders_the_slices_that_are_asked_for(
+    url: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "seen.png"
+    wish = ["--slice", "2", "--neighbours", "1", "--window", "bone"]
+    assert main(["render", str(folder), "--out", str(out), *wish, "--url", url]) == 0
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["seen-1.png", "seen-2.png", "seen-3.png"]
+    assert "bone preset" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        (["--series", "2"], "no series 2"),
+        (["--slice", "9"], "slices 1 to 5"),
+        (["--window", "40"], "a centre and a width"),
+        (["--window", "pelvis"], "window"),
+        (["--slice", "1", "--slices", "3"], "do not go"),
+    ],
+)
+def test_wishes_that_cannot_be_are_told(
+    url: str, folder: Path, capsys: pytest.CaptureFixture[str], wish: list[str], words: str
+) -> None:
+    assert main(["render", str(folder), "--out", "x.png", *wish, "--url", url]) == 1
+    assert words in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_inspect_says_what_a_file_is_and_why_it_is_shown_so(
+    ct: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", str(ct)]) == 0
+    said = capsys.readouterr().out
+    for words in ("CT Image Storage", "Explicit VR Little Endian", "128 × 128", "axial", "HU", "why"):
+        assert words in said
+    assert main(["inspect", str(ct), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["object"]["modality"] == "CT"
+    patient = pydicom.dcmread(ct)
+    assert str(patient.PatientName) not in said and patient.SOPInstanceUID not in said
+
+
+def test_inspect_tells_of_a_folder_how_it_is_sorted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(folder)]) == 0
+    said = capsys.readouterr()
+    assert "series 1  CT, 5 slices" in said.out and "first 4.dcm, last 0.dcm" in said.out
+    assert "left out  5.dcm: localizer" in said.out and "letter.txt is left out" in said.err
+
+
+def test_inspect_tells_a_fault_and_what_is_known_besides(
+    ct: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut = tmp_path / "cut.dcm"
+    cut.write_bytes(ct.read_bytes()[:-1000])
+    assert main(["inspect", str(cut)]) == 1
+    said = capsys.readouterr().out
+    assert "truncated_dicom" in said and "CT Image Storage" in said
