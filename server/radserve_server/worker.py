@@ -69,6 +69,8 @@ class Worker:
             async with asyncio.timeout(deadline_s):
                 outcome = await self._outcome()
             size = outcome.get("size", 0)
+            if size > self._memory_bytes:
+                raise EOFError("the worker claims to have made more than it can hold")
             return outcome, await self._move(run_aside(size, read_file, self._target, size))
         finally:  # no image outlives its job
             await self._move(run_aside(total, os.ftruncate, self._source, 0))
@@ -95,8 +97,10 @@ class Worker:
         return await asyncio.shield(future)
 
     async def _outcome(self) -> dict[str, Any]:
-        line = b"" if self._reader is None else await self._reader.readline()
-        if not line.endswith(b"\n"):
-            raise EOFError("the worker died")
-        outcome: dict[str, Any] = json.loads(line)
+        """Whatever is no line of JSON is the word of a dying process."""
+        try:
+            line = b"" if self._reader is None else await self._reader.readline()
+            outcome: dict[str, Any] = json.loads(line)
+        except ValueError:
+            raise EOFError("the worker died") from None
         return outcome

@@ -6,7 +6,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from radserve_server.decode_cost import estimate_seconds
+from radserve_server.decode_cost import rank_job
 from radserve_server.errors import ImageRefused
 from radserve_server.metrics import Metrics
 from radserve_server.ranked_line import RankedLine
@@ -15,8 +15,6 @@ from radserve_server.worker import Worker
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 _RETRY_S = 1.0
-PATIENCE = 10.0
-"""An image lets others pass that come within this many times the seconds it will take, and no later ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ class WorkerPool:
         free before that. A worker may die of something else, so only an image that kills two is to blame.
         """
         arrived = asyncio.get_running_loop().time()
-        rank = arrived + PATIENCE * sum(estimate_seconds(part) for part in parts)
+        rank = rank_job(arrived, parts)
         for _ in range(2):
             worker = await self._idle.take(rank)
             self._metrics.render_queue_seconds.observe(asyncio.get_running_loop().time() - arrived)

@@ -70,7 +70,7 @@ def running(backend: FakeBackend, **given: Any) -> Iterator[Gateway]:
         thread.join()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def start() -> Callable[..., AbstractContextManager[Gateway]]:
     """For tests that need settings of their own."""
     return running
