@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint format ratios clean
+.PHONY: demo test lint format conformance ratios clean
 
 demo: .venv/serving
 	$(BIN)/radserve demo
@@ -19,6 +19,9 @@ lint: .venv/testing
 format: .venv/testing
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+conformance: .venv/testing
+	$(BIN)/pytest --quiet --collect-only --conformance docs/conformance.md tests/imaging tests/server
 
 ratios: .venv/testing
 	$(BIN)/python -m radserve_bench.ratios

@@ -40,6 +40,17 @@ _FAMILIES: dict[str, Family] = {
 }
 
 
+DECODED = tuple(_FAMILIES)
+"""The UIDs of all transfer syntaxes that are decoded."""
+
+_NEWER = {  # than pydicom 3.0's dictionary
+    "1.2.840.10008.1.2.4.110": "JPEG XL Lossless",
+    "1.2.840.10008.1.2.4.111": "JPEG XL JPEG Recompression",
+    "1.2.840.10008.1.2.4.112": "JPEG XL",
+    "1.2.840.10008.1.2.8.1": "Deflated Image Frame Compression",
+}
+
+
 def encoding_of(syntax: str) -> Encoding:
     """How a data set in this transfer syntax is encoded; all but two are explicit VR little endian."""
     return Encoding(implicit=syntax == IMPLICIT_LITTLE, big_endian=syntax == EXPLICIT_BIG)
@@ -60,6 +71,8 @@ def family_of(syntax: str) -> Family:
 
 def name_uid(uid: str) -> NamedUid:
     """A registered UID with its name (PS3.6 annex A); any other is private, and its text is not kept."""
+    if uid in _NEWER:
+        return NamedUid(uid, _NEWER[uid])
     known = len(uid) <= 64 and re.fullmatch(RE_VALID_UID, uid) and not UID(uid).is_private
     name = str(UID(uid).name) if known else uid  # pydicom gives an unknown UID its own text as name
     return NamedUid("", "private or unknown") if name == uid else NamedUid(uid, name)

@@ -8,6 +8,7 @@ from pydicom.uid import (
     HTJ2K,
     ExplicitVRBigEndian,
     HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -63,6 +64,7 @@ LOSSLESS = {
     "jpeg-ls": (JPEGLSLossless, lambda stored: imagecodecs.jpegls_encode(unsigned(stored))),
     "jpeg 2000": (JPEG2000Lossless, jpeg2000_frame),
     "htj2k": (HTJ2KLossless, lambda stored: imagecodecs.htj2k_encode(stored, reversible=True)),
+    "htj2k rpcl": (HTJ2KLosslessRPCL, lambda stored: imagecodecs.htj2k_encode(stored, reversible=True)),
 }
 
 
@@ -78,6 +80,15 @@ def signed():
     return np.random.default_rng(1).permutation(np.arange(-1024, 3072)).astype(np.int16).reshape(64, 64)
 
 
+@pytest.mark.checks(
+    "1.2.840.10008.1.2.5",
+    "1.2.840.10008.1.2.4.57",
+    "1.2.840.10008.1.2.4.70",
+    "1.2.840.10008.1.2.4.80",
+    "1.2.840.10008.1.2.4.90",
+    "1.2.840.10008.1.2.4.201",
+    "1.2.840.10008.1.2.4.202",
+)
 @pytest.mark.parametrize("name", LOSSLESS)
 def test_signed_16_bit_values_survive(build, hounsfield, signed, name):
     """Raw decoders return unsigned codes: −1000 becomes 64536, or all is offset by 32768."""
@@ -119,6 +130,7 @@ def test_signed_jpeg2000_under_an_unsigned_header_is_believed(build, signed):
     assert np.array_equal(decoded.values, signed)
 
 
+@pytest.mark.checks("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
 @pytest.mark.parametrize(("syntax", "bits"), [(JPEGBaseline8Bit, 8), (JPEGExtended12Bit, 12)])
 def test_lossy_jpeg_is_close_to_what_went_in(build, syntax, bits):
     stored = np.add.outer(np.arange(64), np.arange(64)).astype("u1" if bits == 8 else "u2") * (
@@ -129,6 +141,7 @@ def test_lossy_jpeg_is_close_to_what_went_in(build, syntax, bits):
     assert np.abs(decoded.astype(int) - stored).max() <= 2 ** (bits - 6)
 
 
+@pytest.mark.checks("1.2.840.10008.1.2.4.203")
 def test_lossy_htj2k_does_not_wrap_white_to_black(build):
     """One decoder lets values that ring above the range wrap around to 0."""
     rng = np.random.default_rng(0)
@@ -138,6 +151,7 @@ def test_lossy_htj2k_does_not_wrap_white_to_black(build):
     assert np.abs(decoded.astype(int) - stored).max() < 128
 
 
+@pytest.mark.checks("Photometric interpretations: RGB")
 @pytest.mark.parametrize("planar", [0, 1])
 def test_native_colour_in_either_layout(build, full_size, planar):
     rgb = np.random.default_rng(2).integers(0, 256, (6, 10, 3)).astype(np.uint8)
@@ -145,6 +159,11 @@ def test_native_colour_in_either_layout(build, full_size, planar):
     assert np.array_equal(full_size(build(stored, PlanarConfiguration=planar)).pixels, rgb)
 
 
+@pytest.mark.checks(
+    "Photometric interpretations: RGB",
+    "Photometric interpretations: YBR_FULL",
+    "Photometric interpretations: YBR_FULL_422",
+)
 @pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL_422"])
 def test_colour_jpeg_comes_out_red_when_red_went_in(build, full_size, photometric):
     red = np.zeros((32, 32, 3), np.uint8)
@@ -221,6 +240,7 @@ def test_a_frame_that_is_not_there_is_refused(build, full_size, frame):
     assert caught.value.code == "invalid_frame"
 
 
+@pytest.mark.checks("Pixels: 1 to 64 bits")
 def test_single_bit_frames_start_inside_a_byte(build):
     stored = np.random.default_rng(3).integers(0, 2, (3, 5, 7)).astype(np.uint8)
     packed = np.packbits(stored.ravel(), bitorder="little").tobytes()
@@ -244,6 +264,7 @@ def pack_cells(stored, bits):
     return number.to_bytes(-(-stored.size * bits // 8), "little")
 
 
+@pytest.mark.checks("Pixels: 1 to 64 bits")
 @pytest.mark.parametrize("bits", [1, 2, 3, 4, 7, 10, 12, 14, 20, 24, 31])
 @pytest.mark.parametrize("signed", [False, True])
 def test_samples_packed_without_regard_to_bytes(build, bits, signed):
@@ -266,6 +287,7 @@ def test_packed_samples_of_words_in_big_endian_order(build):
     assert np.array_equal(decode(data).values, stored)
 
 
+@pytest.mark.checks("Pixels: 1 to 64 bits")
 @pytest.mark.parametrize("kind", ["i8", "u8"])
 def test_64_bit_integers(build, kind):
     stored = np.array([[-(2**40), 5], [2**40, 2**62]], np.int64).astype(kind)

@@ -46,6 +46,7 @@ def test_padding_is_centred_on_the_background():
     assert (rendering.pixels[25:75] == 255).all()
 
 
+@pytest.mark.checks("Pixels: aspect")
 @pytest.mark.parametrize(
     "attributes",
     [
@@ -70,6 +71,7 @@ def test_impossible_spacing_means_square_pixels_and_a_warning(build, spacing):
     assert any("Pixel Spacing" in warning for warning in record.warnings)
 
 
+@pytest.mark.checks("Pixels: resize")
 def test_a_fine_checkerboard_becomes_even_grey():
     """Without antialiasing, dropping pixels leaves black, white, or moiré."""
     board = (np.indices((900, 900)).sum(axis=0) % 2 * 255).astype(np.uint8)

@@ -29,6 +29,14 @@ def hu():
     return np.linspace(-1024, 3000, 64 * 64).astype(np.int64).reshape(64, 64)
 
 
+@pytest.mark.checks(
+    "1.2.840.10008.1.2",
+    "1.2.840.10008.1.2.1",
+    "1.2.840.10008.1.2.1.99",
+    "1.2.840.10008.1.2.2",
+    "Objects: CT",
+    "Pixels: modality LUT",
+)
 @pytest.mark.parametrize("syntax", SYNTAXES)
 @pytest.mark.parametrize("kind", ["u2", "i2"])
 def test_values_are_exact_in_every_native_encoding(build, hounsfield, hu, kind, syntax):
@@ -47,6 +55,7 @@ def test_unsigned_ct_with_negative_intercept_shows_air_black(build, full_size):
     assert shown[0, 0].tolist() == [128, 128, 128]
 
 
+@pytest.mark.checks("Values of interest: LINEAR")
 def test_soft_tissue_window_runs_from_minus_160_to_239(build, full_size):
     """A sign error would start it at 135; forgetting the half, at −160.5 and 240."""
     ramp = np.arange(-170, 250, dtype=np.int16).reshape(20, 21)
@@ -59,6 +68,7 @@ def test_soft_tissue_window_runs_from_minus_160_to_239(build, full_size):
     assert shown[ramp == -159] == 1 and shown[ramp == 238] == 254
 
 
+@pytest.mark.checks("Pixels: sign and high bit")
 @pytest.mark.parametrize("bits", [10, 12, 14])
 def test_signed_values_narrower_than_their_words_are_extended(build, hounsfield, bits):
     stored = np.arange(-512, 512, dtype=np.int16).reshape(32, 32)
@@ -67,6 +77,7 @@ def test_signed_values_narrower_than_their_words_are_extended(build, hounsfield,
     assert np.array_equal(hounsfield(data), stored)
 
 
+@pytest.mark.checks("Pixels: sign and high bit")
 def test_high_bit_above_the_stored_bits_shifts(build, hounsfield):
     stored = np.arange(1024, dtype=np.uint16).reshape(32, 32)
     data = build(stored << 4, BitsStored=12, HighBit=15, RescaleSlope=1, RescaleIntercept=-500)
@@ -88,6 +99,7 @@ def test_real_ct_matches_its_published_values(testfile, hounsfield):
     assert np.array_equal(hounsfield(data), expected)
 
 
+@pytest.mark.checks("Pixels: padding")
 def test_padding_is_darkest_and_uncounted(build, full_size):
     stored = np.full((32, 32), 1000, np.int16)
     stored[8:24, 8:24] = np.linspace(0, 100, 256).reshape(16, 16)
@@ -98,6 +110,7 @@ def test_padding_is_darkest_and_uncounted(build, full_size):
     assert rendering.record.voi.center + rendering.record.voi.width / 2 <= 100
 
 
+@pytest.mark.checks("Pixels: padding")
 def test_padding_range_and_wrongly_signed_padding_are_understood(build, full_size):
     """−2000 written as 63536 in an image of signed values is still −2000; the range reaches to −1990."""
     stored = np.array([[-2000, -1995, -1990, -1989], [0, 50, 100, 200]], np.int16)

@@ -30,6 +30,7 @@ def with_overlay(image, bits, origin=(1, 1), frames=None, group=0x6000):
     return out.getvalue()
 
 
+@pytest.mark.checks("Pixels: overlays")
 def test_a_real_overlay_is_drawn_where_pydicom_reads_it(testfile, full_size):
     data = testfile("examples_overlay.dcm")
     plane = pydicom.dcmread(io.BytesIO(data)).overlay_array(0x6000)

@@ -27,6 +27,7 @@ def build_palette(build, data, *, segmented, entries=256, bits=16):
     return out.getvalue()
 
 
+@pytest.mark.checks("Photometric interpretations: PALETTE COLOR", "Objects: US")
 def test_plain_palettes_of_real_files(corpus, full_size):
     compared = 0
     for path, row in corpus:
@@ -45,6 +46,7 @@ def test_plain_palettes_of_real_files(corpus, full_size):
     assert compared == 8
 
 
+@pytest.mark.checks("Photometric interpretations: PALETTE COLOR")
 def test_linear_and_discrete_segments(build, full_size):
     """100 entries rise to 9900, 100 stay, 55 fall to 0; the first is discrete."""
     data = words(0, 1, 0, 1, 100, 9900, 1, 100, 9900, 1, 55, 0)

@@ -116,6 +116,7 @@ def test_3_axial_slices_are_sorted_though_x_never_changes(signed_ct):
     assert [heights[item.file] for item in stack.planes] == sorted(heights)
 
 
+@pytest.mark.checks("1.2.840.10008.1.2.4.90")
 @pytest.mark.parametrize("bits", [12, 15, 16])
 def test_4_signed_jpeg_2000_is_not_offset(signed_ct, full_size, bits):
     hu = hu_of(signed_ct)
@@ -130,6 +131,7 @@ def test_4_signed_jpeg_2000_is_not_offset(signed_ct, full_size, bits):
     assert np.array_equal(shown, linear(clipped.astype(float), 40, 400))
 
 
+@pytest.mark.checks("1.2.840.10008.1.2.4.70")
 def test_5_signed_jpeg_lossless_is_not_unsigned(signed_ct, full_size):
     hu = hu_of(signed_ct)
     frame = imagecodecs.ljpeg_encode(hu.astype(np.int16).view(np.uint16))
@@ -215,6 +217,7 @@ def test_7_functional_groups_are_read(signed_ct, full_size):
     assert np.array_equal(shown, linear(hu_of(signed_ct), -600, 1500))
 
 
+@pytest.mark.checks("Objects: MG", "Objects: US", "Objects: XA", "Objects: RF", "Objects: PT", "Objects: NM")
 @pytest.mark.parametrize("modality", ["MG", "US", "XA", "RF", "PT", "NM"])
 def test_8_no_modality_is_refused(corpus, build, modality):
     real = [path for path, row in corpus if row["modality"] == modality and row["decode"] == "ok"]

@@ -44,6 +44,7 @@ def shows(rendering, activity, factor, low=0.0, high=7.0):
     return bool(np.abs(rendering.pixels[:, :, 0] - grey).max() < 0.5001)
 
 
+@pytest.mark.checks("Values of interest: SUV", "Objects: PT")
 def test_activity_becomes_suv_by_weight_and_decayed_dose(build, full_size):
     rendering = full_size(pet(build))
     left = 370e6 * 2 ** (-3600 / 6586.2)
@@ -78,6 +79,7 @@ def test_counts_become_suv_by_the_makers_factor(build, full_size):
     assert shows(full_size(out.getvalue()), RAMP * 1.0, 0.002)
 
 
+@pytest.mark.checks("Values of interest: SUV")
 @pytest.mark.parametrize(
     ("header", "injection", "why"),
     [
@@ -100,6 +102,7 @@ def test_without_a_term_there_is_no_suv_and_the_reason_is_told(build, header, in
     assert any("PET not shown by SUV" in warning and why in warning for warning in record.warnings)
 
 
+@pytest.mark.checks("Values of interest: SUV", "Objects: PT")
 @pytest.mark.parametrize(
     ("digest", "weight_kg", "dose_bq", "half_life_s", "waited_s"),
     [

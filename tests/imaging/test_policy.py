@@ -3,19 +3,38 @@
 import dataclasses
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import radserve_imaging
-from radserve_imaging import ImagePolicy, ImagingError, RenderingRecord, Window, encode_png, render
+from radserve_imaging import (
+    ImagePolicy,
+    ImagingError,
+    RenderingRecord,
+    SliceChoice,
+    Window,
+    encode_png,
+    render,
+    render_object,
+)
 from radserve_imaging.errors import InvalidWindowError, PolicyError, RecordError
 
 FULL = ImagePolicy(448, 336, "within", 14, 7, Window(50, 350, "SIGMOID"), "file", (0.5, 99.5), 2)
 PNG = encode_png(np.zeros((4, 6, 3), np.uint8))
 
 
-@pytest.mark.parametrize("policy", [ImagePolicy(), FULL])
+CHANNELS = ImagePolicy(
+    ct_channels=(Window(40, 80), Window(75, 200), Window(400, 1800, "SIGMOID")),
+    mr_prefer="policy",
+    pt_suv=None,
+    slices=SliceChoice("range", count=4, first=3, last=30),
+    arrangement="montage",
+)
+
+
+@pytest.mark.parametrize("policy", [ImagePolicy(), FULL, CHANNELS])
 def test_a_policy_survives_json(policy):
     assert ImagePolicy.from_json(json.loads(json.dumps(policy.to_json()))) == policy
 
@@ -43,6 +62,16 @@ def test_absent_fields_take_their_defaults():
         ({"mr_percentiles": [1]}, "mr_percentiles"),
         ({"mr_percentiles": ["1", "99"]}, "mr_percentiles"),
         ({"max_images": 0}, "max_images"),
+        ({"ct_window": "pelvis"}, "ct_window"),
+        ({"ct_channels": ["brain", "bone"]}, "ct_channels"),
+        ({"ct_channels": ["brain", "bone", {"center": 1}]}, "ct_channels.2.width"),
+        ({"ct_channels": ["brain", "bone", "lung"], "ct_window": "brain"}, "ct_channels"),
+        ({"pt_suv": [7, 0]}, "pt_suv"),
+        ({"mr_prefer": "mine"}, "mr_prefer"),
+        ({"arrangement": "film"}, "arrangement"),
+        ({"slices": {"count": 5}}, "slices"),
+        ({"slices": {"choose": "all"}}, "slices.choose"),
+        ({"slices": 3}, "slices"),
         ({"fit": "within", "multiple": 500}, "multiple"),
     ],
 )
@@ -71,8 +100,16 @@ def test_equal_policies_have_equal_digests_and_others_not():
 
 def test_a_record_survives_json(build):
     ct = build(np.arange(64, dtype=np.uint16).reshape(8, 8), RescaleSlope=1, RescaleIntercept=-1024)
-    for data in (ct, PNG):
-        record = render(data, FULL).record
+    channels = replace(CHANNELS, arrangement="images")
+    (slice_,) = render_object(
+        build(np.zeros((3, 8, 8), np.uint16), modality="MR"), channels, choice=SliceChoice()
+    )
+    for record in (
+        render(ct, FULL).record,
+        render(PNG, FULL).record,
+        render(ct, channels).record,
+        slice_.record,
+    ):
         assert RenderingRecord.from_json(json.loads(json.dumps(record.to_json()))) == record
 
 

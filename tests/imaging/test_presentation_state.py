@@ -54,6 +54,7 @@ def expected(hu, center, width):
     return np.floor(np.clip((hu - (center - 0.5)) / (width - 1) + 0.5, 0, 1) * 255 + 0.5)
 
 
+@pytest.mark.checks("Objects: presentation state", "Values of interest: presentation state")
 def test_its_window_replaces_policy_and_file(build, full_size):
     image = build(RAMP, **HU, WindowCenter=40, WindowWidth=400)
     state = present(image)
@@ -69,6 +70,7 @@ def test_a_window_of_the_request_still_comes_first(build):
     assert render(image, ImagePolicy(), reading).record.voi.source == "request"
 
 
+@pytest.mark.checks("Objects: presentation state")
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 @pytest.mark.parametrize("shape", ["IDENTITY", "INVERSE"])
 def test_its_polarity_replaces_that_of_the_image(build, full_size, photometric, shape):

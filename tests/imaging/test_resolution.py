@@ -115,6 +115,7 @@ def test_twice_the_canvas_is_always_left(size, target, levels):
         assert min(s / 2**levels / t for s, t in zip(size, target, strict=True)) >= 2
 
 
+@pytest.mark.checks("Pixels: reduced resolution")
 @pytest.mark.parametrize("modality", ["CT", "MR", "PT", "NM"])
 def test_values_that_are_measured_are_decoded_in_full(modality):
     header = header_of(np.zeros((2500, 2048), np.uint16), 12)
@@ -149,6 +150,7 @@ def test_what_rings_above_the_stored_bits_stays_white():
     assert decoded.values[:, 20:].min() > 3500
 
 
+@pytest.mark.checks("Pixels: reduced resolution")
 @pytest.mark.parametrize("name", ENCODERS)
 def test_an_x_ray_looks_the_same_and_the_record_tells(build, x_ray, name):
     syntax, encoder = ENCODERS[name]

@@ -58,6 +58,7 @@ def reader(files) -> Callable[[int], bytes]:
     return lambda index: files[index]
 
 
+@pytest.mark.checks("Series and frames: choice")
 @pytest.mark.parametrize(
     ("choice", "count", "expected"),
     [
@@ -127,6 +128,7 @@ def test_the_chosen_are_rendered_as_each_would_be_alone_and_say_where_they_lie(b
         assert "3 slices" in place.choice
 
 
+@pytest.mark.checks("Values of interest: percentiles", "Objects: MR")
 def test_percentiles_of_mr_are_those_of_the_volume(build):
     """A dark slice of a bright volume stays dark; by its own percentiles it would be stretched to white."""
     files = slices(
@@ -159,6 +161,7 @@ def test_padding_is_left_out_of_the_volume_s_percentiles(build):
     assert (voi.center - voi.width / 2, voi.center + voi.width / 2) == (500, 505)
 
 
+@pytest.mark.checks("Series and frames: montage")
 def test_a_montage_shows_every_tile_in_its_cell(build):
     files = slices(build, 9, lambda i: np.full((30, 30), 1000 + 10 * i, np.uint16))
     policy = ImagePolicy(
@@ -214,6 +217,7 @@ def legacy(corpus):
     return out.getvalue(), [file.read_bytes() for file in sorted(folder.iterdir())]
 
 
+@pytest.mark.checks("Objects: enhanced")
 def test_an_enhanced_object_shows_what_its_single_slices_show(legacy):
     """Same pixels, HU and window, out of functional groups, in the order of geometry."""
     enhanced, singles = legacy
@@ -232,6 +236,7 @@ def test_an_enhanced_object_shows_what_its_single_slices_show(legacy):
         )
 
 
+@pytest.mark.checks("Series and frames: choice", "Objects: US")
 def test_a_cine_s_frames_are_chosen_likewise(build):
     frames = np.arange(30, dtype=np.uint8)[:, None, None] * np.ones((30, 16, 16), np.uint8)
     cine = build(frames, modality="US")
@@ -273,6 +278,7 @@ print(len(files), found[0].record.slice.slices, resource.getrusage(resource.RUSA
 """
 
 
+@pytest.mark.checks("Series and frames: memory")
 def test_memory_does_not_grow_with_the_slices_that_are_not_shown(build, tmp_path):
     """Of 300 slices (150 MB) four are shown: the peak is that of 8 slices, give or take a slice or two."""
     rng = np.random.default_rng(0)

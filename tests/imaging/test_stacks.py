@@ -48,6 +48,7 @@ def shuffled(planes):
     return planes
 
 
+@pytest.mark.checks("Series and frames: order")
 @pytest.mark.parametrize("name", ["ct-head-ge", "mr-t1-sag"])
 def test_real_series_are_sorted_by_their_geometry(corpus, name):
     """Against numpy on what pydicom reads: projections on row × column rise, and no slice is lost."""
@@ -81,6 +82,7 @@ def test_instance_numbers_and_arrival_do_not_matter():
     assert stack.warnings == ()
 
 
+@pytest.mark.checks("Series and frames: order")
 def test_slices_are_sorted_along_the_normal_of_any_orientation():
     """x does not change in an axial series, z does not in a coronal one: one coordinate sorts nothing."""
     planes = shuffled(plane(0, orientation=CORONAL, position=(-250.0, 4.0 * i, 250.0)) for i in range(9))
@@ -95,6 +97,7 @@ def test_the_normal_decides_the_direction():
     assert heights(sort_planes(planes).stacks[0]) == [3, 2, 1, 0]
 
 
+@pytest.mark.checks("Series and frames: split")
 def test_several_orientations_in_one_series_are_split():
     planes = [plane(z) for z in range(5)]
     planes += [plane(0, orientation=CORONAL, position=(0.0, float(y), 0.0)) for y in range(7)]
@@ -103,6 +106,7 @@ def test_several_orientations_in_one_series_are_split():
     assert [stack.describe().split(", ")[-1] for stack in found.stacks] == ["coronal", "axial"]
 
 
+@pytest.mark.checks("Series and frames: split")
 def test_echoes_are_split():
     planes = [plane(z, modality="MR", echo=echo) for z in range(6) for echo in (20.0, 90.0)]
     found = sort_planes(shuffled(planes))
@@ -110,6 +114,7 @@ def test_echoes_are_split():
     assert all(len({item.echo for item in stack.planes}) == 1 for stack in found.stacks)
 
 
+@pytest.mark.checks("Series and frames: split")
 @pytest.mark.parametrize("field", ["acquisition", "temporal", "b_value"])
 def test_what_repeats_the_same_places_is_split(field):
     planes = [plane(z, **{field: phase}) for z in range(6) for phase in (1, 2, 3)]
@@ -141,6 +146,7 @@ def test_the_same_place_twice_without_a_difference_is_told():
     assert all("one place" in stack.warnings[0] for stack in found.stacks)
 
 
+@pytest.mark.checks("Series and frames: left out")
 @pytest.mark.parametrize(
     ("image_type", "reason"),
     [(("ORIGINAL", "PRIMARY", "LOCALIZER"), "localizer"), (("DERIVED", "SECONDARY", "MPR"), "derived image")],
@@ -154,12 +160,14 @@ def test_localizers_and_derived_images_are_left_out(image_type, reason):
     assert alone.planes == (planes[-1],) and any("only" in warning for warning in alone.warnings)
 
 
+@pytest.mark.checks("Series and frames: warnings")
 def test_missing_slices_are_told_by_where_and_how_many():
     planes = [plane(5 * i) for i in range(20) if i not in (4, 11, 12)]
     (stack,) = sort_planes(planes).stacks
     assert stack.warnings == ("slices are missing: 1 after slice 4, 2 after slice 10",)
 
 
+@pytest.mark.checks("Series and frames: warnings")
 def test_varying_spacing_is_told_and_jitter_is_not():
     (even,) = sort_planes([plane(5 * i + 0.02 * (i % 2)) for i in range(9)]).stacks
     assert even.warnings == ()
@@ -167,6 +175,7 @@ def test_varying_spacing_is_told_and_jitter_is_not():
     assert "varies from 3 to 5 mm" in uneven.warnings[0]
 
 
+@pytest.mark.checks("Series and frames: warnings")
 def test_gantry_tilt_is_told():
     """Slices that move along y as well as along their normal, by tan 15°."""
     planes = [plane(5 * i, position=(0.0, 5 * i * np.tan(np.radians(15)), 5.0 * i)) for i in range(6)]

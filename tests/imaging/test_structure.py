@@ -66,6 +66,7 @@ def test_other_files_are_not_images(data):
     assert refuse(data).code == "not_an_image"
 
 
+@pytest.mark.checks("Refused, with a code: no pixels")
 @pytest.mark.parametrize("name", ["rtplan.dcm", "test-SR.dcm"])
 def test_objects_without_pixels_say_so(testfile, name):
     error = refuse(testfile(name))
@@ -123,6 +124,7 @@ def test_a_file_cut_inside_an_attribute_is_truncated(build):
     assert refuse(data[: data.index(b"xxxx") + 20]).code == "truncated_dicom"
 
 
+@pytest.mark.checks("Refused, with a code: other syntaxes")
 def test_an_unknown_transfer_syntax_is_named_with_the_way_out(build):
     data = build(SMALL, syntax="1.2.840.10008.1.2.4.100", frames=[b"\0" * 64])
     error = refuse(data)
