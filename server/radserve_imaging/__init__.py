@@ -7,7 +7,7 @@ from radserve_imaging.media import sniff
 from radserve_imaging.montage import Montage, MontageRecord
 from radserve_imaging.photograph import encode_png
 from radserve_imaging.picture import Reading
-from radserve_imaging.planes import Plane, list_planes
+from radserve_imaging.planes import Plane, count_frames, list_planes
 from radserve_imaging.policy import ImagePolicy
 from radserve_imaging.presentation_state import is_presentation_state
 from radserve_imaging.record import (
@@ -48,6 +48,7 @@ __all__ = [
     "StackPlan",
     "VoiRecord",
     "Window",
+    "count_frames",
     "encode_png",
     "inspect",
     "is_presentation_state",

@@ -19,6 +19,7 @@ from radserve_imaging.syntaxes import name_uid
 from radserve_imaging.tags import (
     BITS_ALLOCATED,
     BITS_STORED,
+    BURNED_IN_ANNOTATION,
     COLUMNS,
     MODALITY,
     NUMBER_OF_FRAMES,
@@ -30,6 +31,7 @@ from radserve_imaging.tags import (
 )
 
 _AS_IT_IS = Reading()
+_BURNED_IN = {"YES": "yes", "NO": "no, says the file"}
 Section = Mapping[str, object]
 
 
@@ -79,6 +81,9 @@ def _describe_object(file: DicomFile) -> Section:
         "transfer syntax": f"{syntax.name} ({syntax.uid})" if syntax.uid else syntax.name,
         "size": f"{top.integer(COLUMNS)} × {top.integer(ROWS)} px, {frames} frame{'s' * (frames > 1)}",
         "pixels": _describe_pixels(top),
+        "burned-in text": _BURNED_IN.get(
+            top.text(BURNED_IN_ANNOTATION) or "", "not stated, which promises nothing"
+        ),
     }
 
 

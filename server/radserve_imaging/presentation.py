@@ -15,6 +15,7 @@ from radserve_imaging.tags import (
     LUT_DATA,
     LUT_DESCRIPTOR,
     MODALITY_LUT_SEQUENCE,
+    NOMINAL_SCANNED_PIXEL_SPACING,
     PIXEL_ASPECT_RATIO,
     PIXEL_MEASURES_SEQUENCE,
     PIXEL_PADDING_RANGE_LIMIT,
@@ -34,6 +35,7 @@ from radserve_imaging.voi import FileVoi
 from radserve_imaging.windowing import Window
 
 _MAX_ASPECT = 20.0
+_SAME_ASPECT = 0.01
 
 
 def read_modality(frame: FrameAttributes, header: PixelHeader) -> ModalityTransform:
@@ -114,21 +116,34 @@ def read_padding(attributes: Attributes, header: PixelHeader) -> tuple[float, fl
 def read_aspect(frame: FrameAttributes) -> tuple[float, list[str]]:
     """A pixel's height over its width: by spacing in the patient, on the detector, or as a ratio."""
     measures = frame.macro(PIXEL_MEASURES_SEQUENCE)
-    for source, tag, vr in (
-        (measures, PIXEL_SPACING, "DS"),
-        (frame.top, IMAGER_PIXEL_SPACING, "DS"),
-        (frame.top, PIXEL_ASPECT_RATIO, "IS"),
-    ):
-        try:
-            pair = source.numbers(tag, vr)
-        except InvalidAttributeError:
-            pair = [0.0, 0.0]
-        if len(pair) < 2:
-            continue
-        if min(pair) > 0 and 1 / _MAX_ASPECT <= pair[0] / pair[1] <= _MAX_ASPECT:
-            return pair[0] / pair[1], []
+    told = [
+        (tag, aspect)
+        for source, tag, vr in (
+            (measures, PIXEL_SPACING, "DS"),
+            (frame.top, IMAGER_PIXEL_SPACING, "DS"),
+            (frame.top, NOMINAL_SCANNED_PIXEL_SPACING, "DS"),
+            (frame.top, PIXEL_ASPECT_RATIO, "IS"),
+        )
+        if (aspect := _read_pair(source, tag, vr)) is not None
+    ]
+    if not told:
+        return 1.0, []
+    tag, aspect = told[0]
+    if not 1 / _MAX_ASPECT <= aspect <= _MAX_ASPECT:
         return 1.0, [f"{describe(tag)} makes no sense; pixels were taken as square"]
-    return 1.0, []
+    others = [other for other, value in told[1:] if abs(value / aspect - 1) > _SAME_ASPECT]
+    return aspect, [f"{describe(other)} contradicts {describe(tag)}, which counts" for other in others]
+
+
+def _read_pair(source: Attributes, tag: int, vr: str) -> float | None:
+    """First over second of two numbers; None where there are none, 0 where they are not two positive numbers."""
+    try:
+        pair = source.numbers(tag, vr)
+    except InvalidAttributeError:
+        return 0.0
+    if len(pair) < 2:
+        return None
+    return pair[0] / pair[1] if min(pair) > 0 else 0.0
 
 
 def read_descriptor(item: Attributes, tag: int) -> tuple[int, int, int]:

@@ -27,6 +27,7 @@ from radserve_imaging import (
     SliceChoice,
     StackPlan,
     Window,
+    count_frames,
     encode_png,
     is_presentation_state,
     list_planes,
@@ -127,8 +128,9 @@ def _is_presentation_state(parts: Parts, limits: Limits) -> bool:
 def _plane(parts: Parts, limits: Limits) -> dict[str, Any] | None:
     """Where an image of one frame lies, so that it can be sorted into a series."""
     data = parts.read(0)
-    planes = list_planes(data, limits) if sniff(data) == "application/dicom" else []
-    return planes[0].to_json() if len(planes) == 1 else None
+    if sniff(data) != "application/dicom" or count_frames(data, limits) != 1:
+        return None
+    return list_planes(data, limits)[0].to_json()
 
 
 def _give_back_memory() -> None:

@@ -63,6 +63,20 @@ def test_pixels_twice_as_high_as_wide_make_a_square_image_twice_as_high(build, a
     assert (record.placement.width, record.placement.height) == (50, 100)
 
 
+def test_attributes_that_contradict_each_other_are_told(build):
+    stored = np.arange(64, dtype=np.uint16).reshape(8, 8)
+    data = build(stored, modality="CR", ImagerPixelSpacing=[0.2, 0.2], PixelAspectRatio=[2, 1])
+    record = render(data, ImagePolicy()).record
+    assert record.pixel_aspect == 1
+    assert any("Pixel Aspect Ratio contradicts" in warning for warning in record.warnings)
+
+
+def test_a_policy_that_stretches_tells_by_how_much(build):
+    stored = np.zeros((100, 200), np.uint16)
+    record = render(build(stored, modality="CR"), ImagePolicy(fit="stretch")).record
+    assert any("2.00 times as high" in warning for warning in record.warnings)
+
+
 @pytest.mark.parametrize("spacing", [[0, 0], [-1, 1], [1000, 1]])
 def test_impossible_spacing_means_square_pixels_and_a_warning(build, spacing):
     stored = np.arange(64, dtype=np.uint16).reshape(8, 8)
