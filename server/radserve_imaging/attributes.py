@@ -63,8 +63,9 @@ class Attributes:
                 size = struct.calcsize(kind)
                 count = (element.end - element.start) // size
                 order = element.encoding.order
-                return list(struct.unpack_from(f"{order}{count}{kind}", self._walker.buffer, element.start))
-            numbers = [float(value) for value in self._texts(tag) if value]
+                numbers = list(struct.unpack_from(f"{order}{count}{kind}", self._walker.buffer, element.start))
+            else:
+                numbers = [float(value) for value in self._texts(tag) if value]
         except ValueError as error:
             raise self.wrong(tag, "is not a number") from error
         if not all(math.isfinite(number) for number in numbers):

@@ -45,6 +45,7 @@ from radserve_imaging.tags import (
 )
 
 _SHORT = 16
+_FARTHEST_MM = 1e5
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +167,13 @@ def _upper(texts: list[str]) -> tuple[str, ...]:
 
 
 def _numbers(attributes: Attributes, tag: int, count: int) -> tuple[float, ...] | None:
-    """So many numbers, or None where there are not, or are no numbers: geometry that makes no sense is none."""
+    """So many numbers, or None where there are not: geometry that makes no sense is none."""
     try:
         values = attributes.numbers(tag, "DS")
     except InvalidAttributeError:
         return None
-    return tuple(values) if len(values) == count else None
+    sensible = len(values) == count and max(map(abs, values)) < _FARTHEST_MM
+    return tuple(values) if sensible else None
 
 
 def _number(attributes: Attributes, tag: int, vr: str = "DS") -> float | None:

@@ -1,11 +1,13 @@
 """Damaged files: whatever is cut off or flipped, the answer is a rendering or an ImagingError."""
 
+import contextlib
 import io
 import random
 import struct
 
 import imagecodecs
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 from pydicom.uid import (
@@ -21,7 +23,16 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from radserve_imaging import ImagePolicy, ImagingError, Limits, encode_png, render
+from radserve_imaging import (
+    ImagePolicy,
+    ImagingError,
+    Limits,
+    Reading,
+    encode_png,
+    list_planes,
+    render,
+    sort_planes,
+)
 from radserve_imaging.compressed import decode_compressed
 from radserve_imaging.errors import CorruptPixelDataError
 from radserve_imaging.header import PixelHeader
@@ -276,3 +287,55 @@ def test_a_codestream_that_contradicts_its_header(build):
     data = build(NOISE, syntax=JPEGBaseline8Bit, frames=[small], modality="CR")
     with pytest.raises(ImagingError, match="48 × 40"):
         render(data, POLICY)
+
+
+def test_headers_of_slices(testfile):
+    """Positions, orientations and times that are damaged make no series, or another one, but never an accident."""
+    data = testfile("CT_small.dcm")
+    planes = []
+    for damaged in corruptions(data[:3000], "slices", 1500):
+        with contextlib.suppress(ImagingError):
+            planes += list_planes(damaged, LIMITS)
+    assert len(planes) > 100
+    found = sort_planes(planes)
+    assert sum(len(stack.planes) for stack in found.stacks) + len(found.left_out) == len(planes)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e308])
+def test_numbers_that_are_none(build, value):
+    """A VR that the standard does not give lets a file say what no text could."""
+    dataset = pydicom.dcmread(
+        io.BytesIO(build(NOISE, modality="MR", ImageOrientationPatient=[1, 0, 0, 0, 1, 0]))
+    )
+    dataset.add_new(0x00200032, "FD", [0.0, 0.0, value])
+    dataset.add_new(0x00189087, "FD", value)
+    out = io.BytesIO()
+    dataset.save_as(out, enforce_file_format=True)
+    (plane,) = list_planes(out.getvalue(), LIMITS)
+    found = sort_planes([plane, plane])
+    assert len(found.stacks) == 2 or len(found.stacks[0].planes) == 2
+
+
+def test_presentation_states(build):
+    image = build(NOISE, modality="CR", StudyInstanceUID="1.2", SeriesInstanceUID="1.3")
+    state = pydicom.Dataset()
+    state.SOPClassUID, state.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.11.1", "1.4"
+    reference, series, voi = pydicom.Dataset(), pydicom.Dataset(), pydicom.Dataset()
+    reference.ReferencedSOPInstanceUID = "1.2.826.0.1.3680043.8.498.1"
+    series.ReferencedImageSequence = [reference]
+    voi.WindowCenter, voi.WindowWidth = 50, 100
+    state.ReferencedSeriesSequence, state.SoftcopyVOILUTSequence = [series], [voi]
+    state.PresentationLUTShape = "INVERSE"
+    state.file_meta = pydicom.dataset.FileMetaDataset()
+    state.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    out = io.BytesIO()
+    state.save_as(out, enforce_file_format=True)
+    good = render(image, POLICY, Reading(presentation_state=out.getvalue()))
+    assert good.record.voi.source == "presentation state window" and good.record.inverted
+    refused = 0
+    for damaged in corruptions(out.getvalue(), "state", 500):
+        try:
+            render(image, POLICY, Reading(presentation_state=damaged))
+        except ImagingError:
+            refused += 1
+    assert 50 < refused < 500
