@@ -6,6 +6,7 @@ JPEG and JPEG-LS codestreams cannot carry one and some JPEG 2000 codestreams car
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import imagecodecs
 import numpy as np
@@ -15,6 +16,7 @@ from radserve_imaging.errors import CorruptPixelDataError, UnsupportedPixelForma
 from radserve_imaging.header import PixelHeader
 from radserve_imaging.jpeg import read_jpeg
 from radserve_imaging.jpeg2000 import read_jpeg2000
+from radserve_imaging.jpeg_end import decode_to_end
 from radserve_imaging.resolution import decode_reduced, feasible_levels, reduced_size
 from radserve_imaging.rle import decode_rle
 from radserve_imaging.samples import Samples, settle
@@ -29,7 +31,6 @@ _FAILURES = (
     SyntaxError,
     ValueError,
     RuntimeError,
-    MemoryError,
 )
 
 
@@ -103,7 +104,8 @@ def _decode(frame: bytes, family: Family, codestream: Codestream) -> Samples:
         return np.asarray(imagecodecs.jpeg2k_decode(frame, numthreads=1))
     # Naming one colour space for in and out keeps the codes as they are; they are converted later.
     space = "RGB" if codestream.components == 3 else None
-    return np.asarray(imagecodecs.jpeg8_decode(frame, colorspace=space, outcolorspace=space))
+    decode = partial(imagecodecs.jpeg8_decode, colorspace=space, outcolorspace=space)
+    return decode_to_end(frame, codestream.bits, decode)
 
 
 def _check_agreement(codestream: Codestream, header: PixelHeader) -> None:

@@ -19,6 +19,7 @@ from radserve_imaging.errors import (
 )
 from radserve_imaging.grayscale import GrayFrame
 from radserve_imaging.jpeg import read_jpeg
+from radserve_imaging.jpeg_end import decode_to_end
 from radserve_imaging.limits import Limits
 from radserve_imaging.media import MediaType
 from radserve_imaging.modality import ModalityTransform
@@ -51,7 +52,7 @@ def decode_jpeg(data: bytes, limits: Limits) -> Photograph:
             f"the JPEG has {header.components} components, CMYK probably; convert it to RGB or grey"
         )
     try:
-        pixels = imagecodecs.jpeg8_decode(data)
+        pixels = decode_to_end(data, header.bits, imagecodecs.jpeg8_decode)
     except (imagecodecs.Jpeg8Error, ValueError) as error:
         raise CorruptPixelDataError(f"the JPEG cannot be decoded: {error}") from error
     coding = "GRAY" if header.components == 1 else "RGB"
