@@ -35,6 +35,15 @@ def test_the_engine_counts_the_tokens_that_the_prompt_template_foretold(engine: 
     assert timings.vision_ms > 0 and timings.prefill_ms > 0
 
 
+def test_a_question_of_many_images_is_answered_beside_others(engine: Runtime, ask: Ask) -> None:
+    """Its prompt is longer than what GenAI takes in one step by default, which failed everybody's answer."""
+    asked = [ask(engine, max_tokens=4, ignore_eos=True) for _ in range(3)]
+    asked.append(ask(engine, images=12, max_tokens=4, ignore_eos=True))
+    last = [one.rest()[-1] for one in asked]
+    assert [answer.finish_reason for answer in last] == ["length"] * 4
+    assert last[-1].timings.image_tokens == 12 * 64
+
+
 def test_each_token_has_a_log_probability(engine: Runtime, ask: Ask) -> None:
     deltas = ask(engine, logprobs=True, max_tokens=12, ignore_eos=True).rest()
     logprobs = [value for d in deltas for value in d.logprobs]

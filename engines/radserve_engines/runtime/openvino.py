@@ -27,6 +27,8 @@ class OpenVinoRuntime(EngineLoop):
         scheduler = genai.SchedulerConfig()
         scheduler.cache_size = _KV_CACHE_GB
         scheduler.max_num_seqs = max_running
+        # A prompt is taken in one step, and GenAI fails the step of all answers over one that is longer than this.
+        scheduler.max_num_batched_tokens = manifest.context_length
         scheduler.enable_prefix_caching = False
         scheduler.dynamic_split_fuse = False
         self._pipeline = genai.ContinuousBatchingPipeline(
