@@ -97,7 +97,7 @@ def _render(job: dict[str, Any], parts: Parts, target: int) -> dict[str, Any]:
     images, encoded = [], []
     for rendering in _show(job, parts, policy, limits):
         pixels = rendering.pixels
-        encoded.append(encode_png(pixels) if job["png"] else pixels.tobytes())
+        encoded.append(pixels.tobytes())
         images.append(
             {"record": rendering.record.to_json(), "shape": list(pixels.shape), "size": len(encoded[-1])}
         )

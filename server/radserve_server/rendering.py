@@ -23,14 +23,6 @@ class Rendered:
     record: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class RenderedPng:
-    """The same as a PNG file."""
-
-    png: bytes
-    record: dict[str, Any]
-
-
 Key = tuple[str, str, Reading, str | None, Hashable]
 Several = tuple[Rendered, ...]
 
@@ -76,11 +68,6 @@ class Renderer:
             self._keep(_key(source, policy_digest), outcome, out)
         return None if outcome["plane"] is None else Plane.from_json(outcome["plane"])
 
-    async def render_png(self, source: Source, policy: ImagePolicy) -> list[RenderedPng]:
-        """The same as PNG files, with their records."""
-        outcome, out = await self._work(source, policy, png=True)
-        return [RenderedPng(png, image["record"]) for image, png in _cut(outcome, out)]
-
     def forget(self, image_id: str) -> None:
         """Forget all renderings of an image or a series, or by a presentation state."""
         self._cache.discard_where(lambda key: image_id in (key[0], key[3]))
@@ -98,7 +85,7 @@ class Renderer:
         return rendered
 
     async def _work(
-        self, source: Source, policy: ImagePolicy, *, png: bool = False, examine: bool = False
+        self, source: Source, policy: ImagePolicy, *, examine: bool = False
     ) -> tuple[dict[str, Any], bytes]:
         reading = source.reading
         state = () if reading.presentation_state is None else (reading.presentation_state,)
@@ -111,7 +98,6 @@ class Renderer:
             "choice": source.choice and source.choice.to_json(),
             "plan": source.plan and source.plan.to_json(),
             "max_bytes": self._max_image_bytes,
-            "png": png,
             "examine": examine,
         }
         try:

@@ -1,5 +1,6 @@
 """POST /v1/render: what the model would see of an image, and the record of how that came about."""
 
+import asyncio
 import base64
 import json
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from radserve_imaging import encode_png
 from radserve_server.auth import Caller
 from radserve_server.bodies import media_type_of, parse_fields, parse_json, read_body
 from radserve_server.disconnect import while_connected
@@ -16,6 +18,7 @@ from radserve_server.errors import EngineUnavailable, InvalidRequest
 from radserve_server.images import read_raw_image
 from radserve_server.multipart import Part
 from radserve_server.pictures import Picture, encode_base64
+from radserve_server.rendering import Rendered
 from radserve_server.services import Services, services_of
 from radserve_server.sources import SeriesPicture, SourceReader
 from radserve_server.vqa import FORM, open_form, read_image_parts
@@ -33,9 +36,12 @@ async def render_image(request: Request, caller: Caller) -> Response:
     reader = SourceReader(services.store, services.series, caller, engine.policy)
     picture, wanted = await _read(request, services, reader)
     (source,) = reader.read([picture], wanted)
-    rendered = await while_connected(request.receive, services.renderer.render_png(source, engine.policy))
+    rendering = services.renderer.render(source, engine.policy, engine.policy_digest)
+    rendered = await while_connected(request.receive, rendering)
     if "application/json" in request.headers.get("accept", ""):
-        images = [{"png_base64": encode_base64(image.png), "record": image.record} for image in rendered]
+        images = [
+            {"png_base64": encode_base64(await _encode(image)), "record": image.record} for image in rendered
+        ]
         return JSONResponse({"images": images})
     if len(rendered) > 1:
         raise InvalidRequest(
@@ -45,7 +51,11 @@ async def render_image(request: Request, caller: Caller) -> Response:
         )
     compact = json.dumps(rendered[0].record, separators=(",", ":")).encode()
     header = base64.urlsafe_b64encode(compact).decode()
-    return Response(rendered[0].png, media_type="image/png", headers={RECORD_HEADER: header})
+    return Response(await _encode(rendered[0]), media_type="image/png", headers={RECORD_HEADER: header})
+
+
+async def _encode(image: Rendered) -> bytes:
+    return await asyncio.to_thread(encode_png, image.pixels)
 
 
 def _last_known(services: Services) -> Engine:
