@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint format conformance ratios clean
+.PHONY: demo test lint format conformance ratios imaging-bench clean
 
 demo: .venv/serving
 	$(BIN)/radserve demo
@@ -12,19 +12,20 @@ test: .venv/testing lint
 	$(BIN)/pytest
 
 lint: .venv/testing
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 format: .venv/testing
-	$(BIN)/ruff format .
-	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 conformance: .venv/testing
 	$(BIN)/pytest --quiet --collect-only --conformance docs/conformance.md tests/imaging tests/server
-
 ratios: .venv/testing
 	$(BIN)/python -m radserve_bench.ratios
+imaging-bench: .venv/testing
+	$(PIP) --editable '.[imaging-baseline]' && $(BIN)/python -m radserve_bench.imaging
+clean:
+	rm -rf .venv runs
 
 .venv/serving: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -36,6 +37,3 @@ ratios: .venv/testing
 	@echo "Installing the test tools and the PyTorch baseline into .venv (about a minute) …"
 	$(PIP) --editable '.[test]'
 	@touch $@
-
-clean:
-	rm -rf .venv runs

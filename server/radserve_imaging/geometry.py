@@ -15,6 +15,7 @@ Pixels = NDArray[np.uint8]
 # Box-reduce to no less than twice the target first, then filter: half the work on an X-ray, for 0.1 to 0.3 grey
 # levels of difference on average, and 10 at most (tests/imaging/test_geometry.py).
 _REDUCING_GAP = 2.0
+_BICUBIC = Image.Resampling.BICUBIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +81,15 @@ def place(pixels: Pixels, layout: Layout, background: int, extent: Extent | None
 def _resize(pixels: Pixels, width: int, height: int, extent: Extent | None) -> Pixels:
     if pixels.shape[:2] == (height, width):
         return pixels
-    box = None
+    box = (0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0]))
     if extent is not None and extent.levels:
         pixels, box = np.pad(pixels, ((0, 1), (0, 1), (0, 0))[: pixels.ndim], mode="edge"), extent.box
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    resized = image.resize((width, height), Image.Resampling.BICUBIC, box, reducing_gap=_REDUCING_GAP)
-    return np.asarray(resized)
+    if pixels.ndim == 3 and height < pixels.shape[0] < 2 * _REDUCING_GAP * height:
+        # Pillow would filter columns first; on colour, a tenth of the time is saved by filtering rows first.
+        image = image.resize((image.width, height), _BICUBIC, (0.0, box[1], float(image.width), box[3]))
+        box = (box[0], 0.0, box[2], float(height))
+    return np.asarray(image.resize((width, height), _BICUBIC, box, reducing_gap=_REDUCING_GAP))
 
 
 def _filling(width: int, height: int) -> Layout:

@@ -153,7 +153,9 @@ class RenderingRecord:
 def digest_pixels(pixels: NDArray[np.uint8]) -> str:
     """SHA-256 (hex) of an array's shape, as "HxWxC\\n", followed by its bytes in C order."""
     shape = "x".join(str(side) for side in pixels.shape)
-    return hashlib.sha256(f"{shape}\n".encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+    digest = hashlib.sha256(f"{shape}\n".encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
 
 
 def _named_uid(read: Fields) -> NamedUid:
