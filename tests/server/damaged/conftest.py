@@ -18,7 +18,6 @@ import pydicom
 import pytest
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
-from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 from radserve_imaging import ImagePolicy, ImagingError, render
@@ -75,7 +74,8 @@ def deflate(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-def read_original(path: Path) -> tuple[Original, Dataset]:
+def read_original(path: Path) -> tuple[Original, str]:
+    """A file and its kind: grey, many (frames, or samples), palette."""
     data = path.read_bytes()
     meta_end = 144 + struct.unpack_from("<I", data, 140)[0]
     file = io.BytesIO(data)
@@ -86,33 +86,30 @@ def read_original(path: Path) -> tuple[Original, Dataset]:
         plain = data[:meta_end] + zlib.decompress(data[meta_end:], wbits=-zlib.MAX_WBITS)
         pixels = plain.rindex(b"\xe0\x7f\x10\x00")
     frames = int(header.get("NumberOfFrames") or 1)
-    return Original(path.name, syntax, data, plain, meta_end, pixels, frames), header
+    many = frames > 1 or header.SamplesPerPixel > 1
+    palette = header.PhotometricInterpretation == "PALETTE COLOR"
+    kind = "palette" if palette else "many" if many else "grey"
+    return Original(path.name, syntax, data, plain, meta_end, pixels, frames), kind
 
 
 @cache
 def originals() -> dict[str, list[Original]]:
-    """For each transfer syntax its smallest grey file of 3 kB to 1 MB, and of many frames or in colour.
+    """For each transfer syntax its smallest grey file of 3 kB or more, and the smallest of many frames or in colour.
 
-    And the smallest with a palette.
+    And the smallest with a palette. Smaller ones are taken where there is none, larger ones than 1 MB never.
     """
     found: dict[tuple[str, str], Original] = {}
+    sizes = {path: path.stat().st_size for path in (CORPUS if CORPUS.exists() else SHIPPED).glob("*.dcm")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        folder = CORPUS if CORPUS.exists() else SHIPPED
-        for path in sorted(folder.glob("*.dcm"), key=lambda path: path.stat().st_size):
+        for path in sorted(sizes, key=lambda path: (sizes[path] < 3000, sizes[path], path)):
             data = path.read_bytes()
-            if (
-                not 3000 < len(data) < 1_000_000
-                or data[128:138] != b"DICM\x02\x00\x00\x00UL"
-                or not shows(data)
-            ):
+            if len(data) > 1_000_000 or data[128:138] != b"DICM\x02\x00\x00\x00UL" or not shows(data):
                 continue
-            original, header = read_original(path)
-            palette = header.PhotometricInterpretation == "PALETTE COLOR"
-            many = original.frames > 1 or header.SamplesPerPixel > 1
-            kind = "palette" if palette else "many" if many else "grey"
-            if not palette or kind not in {kind for _, kind in found}:
-                found.setdefault((original.syntax, kind), original)
+            original, kind = read_original(path)
+            known = (original.syntax, kind) in found or (kind == "palette" and kind in {k for _, k in found})
+            if not known:
+                found[original.syntax, kind] = original
     by_syntax: dict[str, list[Original]] = {}
     for (syntax, _), original in sorted(found.items()):
         by_syntax.setdefault(syntax, []).append(original)
