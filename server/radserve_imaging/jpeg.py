@@ -21,6 +21,7 @@ _RESTARTS = range(0xD0, 0xD8)
 _STANDALONE = frozenset({0x01, *_RESTARTS})
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {_JPEG_LS}
 _MAX_SCANS = 1000  # a progressive JPEG has some ten
+_CHUNK = 1 << 18  # bytes searched at a time, so that they stay in the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +99,18 @@ def _check_scans(frame: bytes, frame_header: _Segment, scan: _Segment, interval:
 
 def _markers(frame: bytes, start: int, least: int) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
     """Where markers stand from `start` on, and their codes, of `least` and above."""
-    coded = np.frombuffer(frame, np.uint8)[start:]
-    at = np.flatnonzero(coded[:-1] == 0xFF)
-    codes = coded[at + 1]
-    real = (codes >= least) & (codes != 0xFF)  # 0xFF before a marker fills up
-    return at[real] + start, codes[real]
+    octets = np.frombuffer(frame, np.uint8)
+    found = [np.empty(0, np.intp)]
+    for first in range(start, len(frame) - 1, _CHUNK):
+        after = octets[first + 1 : first + 1 + _CHUNK]
+        marked = octets[first : first + after.size] == 0xFF
+        marked &= after >= least
+        if marked.any():
+            found.append(np.flatnonzero(marked) + first)
+    at = np.concatenate(found)
+    codes = octets[at + 1]
+    real = codes != 0xFF  # 0xFF before a marker fills up
+    return at[real], codes[real]
 
 
 def _check_scan_header(scan: _Segment, frame_header: _Segment) -> None:
