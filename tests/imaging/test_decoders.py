@@ -116,6 +116,21 @@ def test_14_bit_codestreams_in_16_bit_words_extend_their_sign(build, signed):
     assert np.array_equal(decode(data).values, signed)
 
 
+@pytest.mark.parametrize(
+    ("kind", "stored", "expected"),
+    [
+        ("u2", [0, 4095], [0, 4095]),
+        ("u2", [5, 4096], [5, 0]),
+        ("i2", [-2048, 2047], [-2048, 2047]),
+        ("i2", [5, 2048], [5, -2048]),
+        ("i2", [5, -2049], [5, 2047]),
+    ],
+)
+def test_bits_above_the_stored_ones_count_for_nothing(build, kind, stored, expected):
+    """Looked at before they are dropped: the values at both ends of 12 bits, and the next beyond."""
+    assert decode(build(np.array([stored], kind), BitsStored=12)).values.tolist() == [expected]
+
+
 def test_signed_header_over_unsigned_jpeg2000_is_believed(testfile):
     """J2K_pixelrep_mismatch.dcm: unsigned in the codestream, signed by the header; padding is −2000."""
     decoded = decode(testfile("J2K_pixelrep_mismatch.dcm"))

@@ -118,6 +118,18 @@ def test_a_real_x_ray_looks_as_if_filtered_in_one_step(corpus, side):
     assert compared > 1
 
 
+@pytest.mark.parametrize("side", [100, 224, 448, 900])
+def test_colour_and_grey_are_resized_alike(side):
+    y, x = np.mgrid[:700, :900]
+    grey = (127 + 80 * np.sin(x / 31) * np.cos(y / 23) + 40 * (np.hypot(x - 400, y - 300) < 150)).astype(
+        np.uint8
+    )
+    policy = ImagePolicy(width=side, height=side)
+    colour = render(encode_png(np.dstack([grey] * 3)), policy).pixels.astype(int)
+    difference = np.abs(colour - render(encode_png(grey), policy).pixels)
+    assert difference.max() <= 3 and difference.mean() < 0.4
+
+
 def test_pixels_are_contiguous_rgb_bytes():
     for fit in ("pad", "stretch", "within"):
         pixels = render(encode_png(WHITE), ImagePolicy(fit=fit)).pixels
