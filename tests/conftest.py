@@ -1,12 +1,18 @@
-"""Writes docs/conformance.md out of the code's statements and the tests that check them.
+"""What tests of several packages share; and docs/conformance.md, out of the code's statements and their tests.
 
 A test says `@pytest.mark.checks(key, …)`; `--conformance FILE` collects them and writes the page.
 """
 
+import io
+import warnings
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
+import highdicom as hd
+import pydicom
 import pytest
+from pydicom.uid import generate_uid
 
 from radserve_imaging.conformance import Statement, statements
 
@@ -74,3 +80,42 @@ def link(path: str, function: str, cases: int) -> str:
 
 def name(row: Statement) -> str:
     return f"{row.name}<br>`{row.key}`" if row.key.startswith("1.2.") else row.name
+
+
+@pytest.fixture(scope="session")
+def present() -> Callable[..., bytes]:
+    """Writes a presentation state of an image: its window and polarity."""
+    return _present
+
+
+def _present(image, *, center=-600.0, width=1500.0, function="LINEAR", shape="IDENTITY"):
+    """A presentation state of the image in these bytes, written by highdicom."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what our small images lack besides
+        dataset = pydicom.dcmread(io.BytesIO(image))
+        for keyword in ("StudyInstanceUID", "SeriesInstanceUID"):
+            setattr(dataset, keyword, generate_uid())
+        dataset.PatientID, dataset.PatientName, dataset.StudyID, dataset.AccessionNumber = "1", "A", "1", "1"
+        dataset.PatientBirthDate = dataset.PatientSex = dataset.StudyDate = dataset.StudyTime = ""
+        dataset.ReferringPhysicianName = ""
+        state = hd.pr.GrayscaleSoftcopyPresentationState(
+            referenced_images=[dataset],
+            series_instance_uid=generate_uid(),
+            series_number=1,
+            sop_instance_uid=generate_uid(),
+            instance_number=1,
+            manufacturer="x",
+            manufacturer_model_name="x",
+            software_versions="1",
+            device_serial_number="1",
+            content_label="READING",
+            voi_lut_transformations=[
+                hd.pr.SoftcopyVOILUTTransformation(
+                    window_center=center, window_width=width, voi_lut_function=function
+                )
+            ],
+            presentation_lut_transformation=hd.PresentationLUTTransformation(presentation_lut_shape=shape),
+        )
+        out = io.BytesIO()
+        state.save_as(out, enforce_file_format=True)
+    return out.getvalue()

@@ -1,13 +1,7 @@
 """Presentation states, as another library writes them: what the reader chose is what the model sees."""
 
-import io
-import warnings
-
-import highdicom as hd
 import numpy as np
-import pydicom
 import pytest
-from pydicom.uid import generate_uid
 
 from radserve_imaging import ImagePolicy, ImagingError, Reading, Window, is_presentation_state, render
 from radserve_imaging.limits import DEFAULT_LIMITS
@@ -16,46 +10,13 @@ HU = {"RescaleSlope": 1, "RescaleIntercept": -1024}
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 
 
-def present(image, *, center=-600.0, width=1500.0, function="LINEAR", shape="IDENTITY"):
-    """A presentation state of the image in these bytes, written by highdicom."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what our small images lack besides
-        dataset = pydicom.dcmread(io.BytesIO(image))
-        for keyword in ("StudyInstanceUID", "SeriesInstanceUID"):
-            setattr(dataset, keyword, generate_uid())
-        dataset.PatientID, dataset.PatientName, dataset.StudyID, dataset.AccessionNumber = "1", "A", "1", "1"
-        dataset.PatientBirthDate = dataset.PatientSex = dataset.StudyDate = dataset.StudyTime = ""
-        dataset.ReferringPhysicianName = ""
-        state = hd.pr.GrayscaleSoftcopyPresentationState(
-            referenced_images=[dataset],
-            series_instance_uid=generate_uid(),
-            series_number=1,
-            sop_instance_uid=generate_uid(),
-            instance_number=1,
-            manufacturer="x",
-            manufacturer_model_name="x",
-            software_versions="1",
-            device_serial_number="1",
-            content_label="READING",
-            voi_lut_transformations=[
-                hd.pr.SoftcopyVOILUTTransformation(
-                    window_center=center, window_width=width, voi_lut_function=function
-                )
-            ],
-            presentation_lut_transformation=hd.PresentationLUTTransformation(presentation_lut_shape=shape),
-        )
-        out = io.BytesIO()
-        state.save_as(out, enforce_file_format=True)
-    return out.getvalue()
-
-
 def expected(hu, center, width):
     """LINEAR of PS3.3 C.11.2.1.2.1, written out again."""
     return np.floor(np.clip((hu - (center - 0.5)) / (width - 1) + 0.5, 0, 1) * 255 + 0.5)
 
 
 @pytest.mark.checks("Objects: presentation state", "Values of interest: presentation state")
-def test_its_window_replaces_policy_and_file(build, full_size):
+def test_its_window_replaces_policy_and_file(present, build, full_size):
     image = build(RAMP, **HU, WindowCenter=40, WindowWidth=400)
     state = present(image)
     rendering = full_size(image, Reading(presentation_state=state), ct_window=Window(40, 80))
@@ -64,7 +25,7 @@ def test_its_window_replaces_policy_and_file(build, full_size):
     assert rendering.record.presentation_state_sha256 is not None
 
 
-def test_a_window_of_the_request_still_comes_first(build):
+def test_a_window_of_the_request_still_comes_first(present, build):
     image = build(RAMP, **HU)
     reading = Reading(window=Window(40, 80), presentation_state=present(image))
     assert render(image, ImagePolicy(), reading).record.voi.source == "request"
@@ -73,7 +34,7 @@ def test_a_window_of_the_request_still_comes_first(build):
 @pytest.mark.checks("Objects: presentation state")
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 @pytest.mark.parametrize("shape", ["IDENTITY", "INVERSE"])
-def test_its_polarity_replaces_that_of_the_image(build, full_size, photometric, shape):
+def test_its_polarity_replaces_that_of_the_image(present, build, full_size, photometric, shape):
     image = build(RAMP, modality="CR", PhotometricInterpretation=photometric)
     state = present(image, center=2048, width=4096, shape=shape)
     shown = full_size(image, Reading(presentation_state=state)).pixels[:, :, 0]
@@ -83,7 +44,7 @@ def test_its_polarity_replaces_that_of_the_image(build, full_size, photometric, 
     assert (shown[0, 0] < shown[-1, -1]) == (shape == "IDENTITY")
 
 
-def test_one_of_another_image_is_refused(build):
+def test_one_of_another_image_is_refused(present, build):
     image, other = build(RAMP, **HU), build(RAMP, **HU, SOPInstanceUID="1.2.826.0.1.3680043.8.498.2")
     with pytest.raises(ImagingError, match="does not refer") as caught:
         render(image, ImagePolicy(), Reading(presentation_state=present(other)))
@@ -91,20 +52,20 @@ def test_one_of_another_image_is_refused(build):
 
 
 @pytest.mark.parametrize("state", [b"", b"not DICOM at all", "an image"])
-def test_what_is_none_is_refused(build, state):
+def test_what_is_none_is_refused(present, build, state):
     image = build(RAMP, **HU)
     with pytest.raises(ImagingError) as caught:
         render(image, ImagePolicy(), Reading(presentation_state=image if state == "an image" else state))
     assert caught.value.code == "invalid_presentation_state"
 
 
-def test_colour_takes_none(build):
+def test_colour_takes_none(present, build):
     image = build(np.zeros((8, 8, 3), np.uint8), modality="OT")
     with pytest.raises(ImagingError, match="colour"):
         render(image, ImagePolicy(), Reading(presentation_state=present(build(RAMP, **HU))))
 
 
-def test_it_is_told_apart_from_images(build):
+def test_it_is_told_apart_from_images(present, build):
     image = build(RAMP, **HU)
     assert is_presentation_state(present(image), DEFAULT_LIMITS)
     assert not is_presentation_state(image, DEFAULT_LIMITS)

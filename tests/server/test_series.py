@@ -182,9 +182,9 @@ def test_a_series_is_found_by_its_own_key_only_and_goes_with_its_images(gateway,
     assert not [key for key, _ in gateway.services.renderer._cache.items() if key[0] == series["series_id"]]
 
 
-def test_a_presentation_state_is_uploaded_and_obeyed(gateway, ct):
+def test_a_presentation_state_is_uploaded_and_obeyed(gateway, ct, present):
     """Written by highdicom for the real CT; see tests/imaging for what each of its parts does."""
-    state = upload(gateway, gsps(ct))
+    state = upload(gateway, present(ct))
     image_id = upload(gateway, ct)
     ((pixels, record),) = shown(gateway, image_id=image_id, presentation_state=state)
     expected = render(ct, ImagePolicy(), Reading(window=Window(-600, 1500))).pixels
@@ -193,31 +193,3 @@ def test_a_presentation_state_is_uploaded_and_obeyed(gateway, ct):
     assert f"sha256-{record['presentation_state_sha256']}" == state
     error = gateway.http.post("/v1/render", json={"image_id": state}, headers=JSON).json()["error"]
     assert error["code"] == "no_pixel_data"
-
-
-def gsps(data):
-    import warnings
-
-    import highdicom as hd
-    from pydicom.uid import generate_uid
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        state = hd.pr.GrayscaleSoftcopyPresentationState(
-            referenced_images=[pydicom.dcmread(io.BytesIO(data))],
-            series_instance_uid=generate_uid(),
-            series_number=1,
-            sop_instance_uid=generate_uid(),
-            instance_number=1,
-            manufacturer="x",
-            manufacturer_model_name="x",
-            software_versions="1",
-            device_serial_number="1",
-            content_label="READING",
-            voi_lut_transformations=[
-                hd.pr.SoftcopyVOILUTTransformation(window_center=-600, window_width=1500)
-            ],
-        )
-        out = io.BytesIO()
-        state.save_as(out, enforce_file_format=True)
-    return out.getvalue()
