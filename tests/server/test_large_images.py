@@ -201,10 +201,10 @@ def watch(port: str) -> list[float]:
 
 
 def serve() -> None:
-    """Until SIGTERM; the first line says the port."""
+    """Until SIGTERM; the first line says the port. It remembers no rendering, so that each is made."""
     listening = socket.create_server(("127.0.0.1", 0))
     print(listening.getsockname()[1], flush=True)
-    settings = Settings(render_workers=2, port=0)
+    settings = Settings(render_workers=2, port=0, rendering_cache_bytes=1)
     server = uvicorn.Server(configure(settings, create_app(settings, FakeBackend())))
     server.run([listening])
 

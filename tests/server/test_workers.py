@@ -17,7 +17,15 @@ from radserve_server.fake import FakeBackend
 from radserve_server.ranked_line import RankedLine
 
 DICOM = {"content-type": "application/dicom"}
+FORGETFUL = {"rendering_cache_bytes": 1}
 JPEG_2000, EXPLICIT = "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.1"
+
+
+@pytest.fixture(scope="module")
+def gateway(start):
+    """One that remembers no rendering, so that each request is a job."""
+    with start(FakeBackend(), **FORGETFUL) as gateway:
+        yield gateway
 
 
 def file_of(syntax, size):
@@ -73,7 +81,7 @@ def test_an_image_that_kills_two_workers_is_to_blame(start, ct):
 
 
 def test_an_image_that_takes_too_long_is_given_up(start, ct):
-    with start(FakeBackend(), render_deadline_s=0.3) as gateway:
+    with start(FakeBackend(), render_deadline_s=0.3, **FORGETFUL) as gateway:
         (pid,) = gateway.services.pool.pids()
         os.kill(pid, signal.SIGSTOP)
         began = time.monotonic()

@@ -31,9 +31,17 @@ class Tally:
 
 @pytest.fixture(scope="module")
 def two_workers(start):
-    """A short deadline, and the memory that is the default; a small canvas, for there are thousands of files."""
+    """A short deadline, and the memory that is the default; a small canvas, for there are thousands of files.
+
+    No rendering is remembered, so that good files are decoded every time.
+    """
     manifest = {**MANIFEST, "image_policy": {"width": 112, "height": 112}}
-    with start(FakeBackend(manifest=manifest), render_workers=2, render_deadline_s=DEADLINE_S) as gateway:
+    with start(
+        FakeBackend(manifest=manifest),
+        render_workers=2,
+        render_deadline_s=DEADLINE_S,
+        rendering_cache_bytes=1,
+    ) as gateway:
         yield gateway
 
 
