@@ -1,9 +1,9 @@
 """Whether the coded data of a JPEG reach the last pixel.
 
-libjpeg fills what is missing before the end marker with mid-grey and a warning that nobody sees, so a frame that lost
-bytes in the middle would look like a picture with a grey lower part. The last pixel tells: if it is mid-grey, the
-frame is decoded once more with more coded data before the end marker. A frame that is whole does not need them. (What this misses: a small loss
-after which the codes, misread, happen to last until the end.)
+libjpeg fills what is missing before the end marker with mid-grey and a warning that nobody sees, so a frame that
+lost bytes in the middle would look like a picture with a grey lower part. The last pixel tells: if it is mid-grey,
+the frame is decoded once more with more coded data before the end marker. A frame that is whole does not need them.
+(What this misses: a small loss after which the codes, misread, happen to last until the end.)
 """
 
 from collections.abc import Callable
