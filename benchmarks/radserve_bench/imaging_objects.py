@@ -58,8 +58,13 @@ def x_ray(rows: int = 2500, columns: int = 2048, *, bits: int = 15) -> Picture:
     stored = np.clip((level + spread * noise) * (2**bits - 1), 0, 2**bits - 1)
     shown = {"Modality": "DX", "SOPClassUID": DigitalXRayImageStorageForPresentation}
     window = {"WindowCenter": int(0.45 * 2**bits), "WindowWidth": int(0.5 * 2**bits)}
+    identity = {
+        "RescaleIntercept": 0,
+        "RescaleSlope": 1,
+        "RescaleType": "US",
+    }  # PS3.3 C.8.11.3 asks for these
     kind = np.uint8 if bits == 8 else np.uint16
-    return Picture(f"X-ray {bits} bit", stored.astype(kind), bits, {**shown, **window})
+    return Picture(f"X-ray {bits} bit", stored.astype(kind), bits, {**shown, **identity, **window})
 
 
 def ultrasound(rows: int = 768, columns: int = 1024) -> Picture:
