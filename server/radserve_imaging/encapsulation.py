@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from radserve_imaging.codestream import SOC, SOI
 from radserve_imaging.elements import ITEM, SEQUENCE_END, Element
-from radserve_imaging.errors import CorruptPixelDataError, TruncatedDicomError
+from radserve_imaging.errors import CorruptPixelDataError, TooLargeError, TruncatedDicomError
 from radserve_imaging.tags import PIXEL_DATA, describe
 
 _TAG = describe(PIXEL_DATA)
+_MAX_FRAGMENTS = 200_000  # ten times the most frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ def read_fragments(buffer: bytes, pixel_data: Element) -> Fragments:
             raise TruncatedDicomError(
                 f"{_TAG} ends inside a fragment of {length:,} bytes; fetch the image again", tag=_TAG
             )
+        if len(spans) > _MAX_FRAGMENTS:
+            raise TooLargeError(f"{_TAG} has more than {_MAX_FRAGMENTS:,} fragments", tag=_TAG)
         spans.append((position + 8, position + 8 + length))
         position += 8 + length
     if len(spans) < 2:

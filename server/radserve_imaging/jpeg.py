@@ -21,6 +21,7 @@ _RESTARTS = range(0xD0, 0xD8)
 _STANDALONE = frozenset({0x01, *_RESTARTS})
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {_JPEG_LS}
 _MAX_SCANS = 1000  # a progressive JPEG has some ten
+_MAX_SEGMENTS = 5000  # before a scan
 _CHUNK = 1 << 18  # bytes searched at a time, so that they stay in the cache
 
 
@@ -57,7 +58,9 @@ def read_jpeg(frame: bytes) -> Codestream:
 
 def _segments(frame: bytes, position: int) -> Iterator[_Segment]:
     """Marker segments from `position` up to and with the next SOS or EOI."""
-    while position + 2 <= len(frame):
+    for _ in range(_MAX_SEGMENTS):
+        if position + 2 > len(frame):
+            break
         if frame[position] != 0xFF:
             raise CorruptPixelDataError(f"the compressed frame has no JPEG marker at byte {position:,}")
         marker = frame[position + 1]

@@ -14,7 +14,7 @@ JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  "
 
 _EOC, _SIZ, _COD, _COC, _SOT, _SOD = 0xFFD9, 0xFF51, 0xFF52, 0xFF53, 0xFF90, 0xFF93
 _MAX_TILES = 65_535  # A.4.2: a tile's index has 16 bits
-_MAX_TILE_PARTS = 100_000
+_MAX_MARKERS = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +32,11 @@ def read_jpeg2000(frame: bytes) -> Codestream:
     """Walk a codestream, in a JP2 container or bare; raises CorruptPixelDataError."""
     start = 0 if frame.startswith(SOC) else _find_codestream(frame)
     header = _read_siz(frame, start)
-    styles: list[bytes] = []
-    position = _walk_header(frame, start + 2, _SOT, header, styles)
-    seen = set()
-    for _ in range(_MAX_TILE_PARTS):
-        marker = _marker(frame, position)
-        if marker == _EOC:
-            break
-        if marker != _SOT:
-            raise CorruptPixelDataError(
-                "the tile-parts of the JPEG 2000 frame do not lead from one to the next: bytes are missing"
-            )
-        tile, position = _read_tile_part(frame, position, header, styles)
-        seen.add(tile)
-    if seen != set(range(header.tiles)):
-        raise CorruptPixelDataError(f"the JPEG 2000 frame has {len(seen):,} of its {header.tiles:,} tiles")
-    return _describe(header, styles)
+    walker = _Walker(frame, header)
+    tiles = walker.walk(start + 2)
+    if len(tiles) != header.tiles:
+        raise CorruptPixelDataError(f"the JPEG 2000 frame has {len(tiles):,} of its {header.tiles:,} tiles")
+    return _describe(header, walker.styles)
 
 
 def _read_siz(frame: bytes, start: int) -> _Header:
@@ -67,44 +56,66 @@ def _read_siz(frame: bytes, start: int) -> _Header:
     return _Header(x1 - x0, y1 - y0, depth, components, tiles)
 
 
-def _walk_header(frame: bytes, position: int, last: int, header: _Header, styles: list[bytes]) -> int:
-    """Where the marker `last` stands that ends a main or tile-part header; coding styles are noted."""
-    while (marker := _marker(frame, position)) != last:
-        if position + 4 > len(frame):
+class _Walker:
+    """Walks the markers of one codestream, at most `_MAX_MARKERS`; `styles` are the coding styles that it met."""
+
+    def __init__(self, frame: bytes, header: _Header) -> None:
+        self.styles: list[bytes] = []
+        self._frame = frame
+        self._header = header
+        self._budget = _MAX_MARKERS
+
+    def walk(self, position: int) -> set[int]:
+        """From the SIZ segment to EOC; gives the indices of the tiles on the way."""
+        tiles = set()
+        position = self._walk_header(position, _SOT)
+        while (marker := self._marker(position)) != _EOC:
+            if marker != _SOT:
+                raise CorruptPixelDataError(
+                    "the tile-parts of the JPEG 2000 frame do not lead from one to the next: bytes are missing"
+                )
+            tile, position = self._walk_tile_part(position)
+            tiles.add(tile)
+        return tiles
+
+    def _walk_header(self, position: int, last: int) -> int:
+        """Where the marker `last` stands that ends a main or tile-part header; coding styles are noted."""
+        while (marker := self._marker(position)) != last:
+            length = int.from_bytes(self._frame[position + 2 : position + 4], "big")
+            if marker < 0xFF30 or marker == _EOC or length < 2:
+                raise CorruptPixelDataError(f"the JPEG 2000 frame has no marker at byte {position:,}")
+            segment = self._frame[position + 4 : position + 2 + length]
+            if (
+                marker == _COD
+            ):  # A.6.1: style, progression, layers (2 bytes), colour transform, then levels and so on
+                self.styles.append(segment[5:10])
+            elif marker == _COC:  # A.6.2: the component's number, one byte up to 256 of them
+                self.styles.append(segment[2 if self._header.components < 257 else 3 :][:5])
+            position += 2 + length
+        return position
+
+    def _walk_tile_part(self, position: int) -> tuple[int, int]:
+        """The tile's index, and where the next tile-part or EOC must stand (A.4.2)."""
+        frame = self._frame
+        if position + 12 > len(frame):
             raise cut_off()
-        (length,) = struct.unpack_from(">H", frame, position + 2)
-        if marker < 0xFF30 or marker == _EOC or length < 2:
-            raise CorruptPixelDataError(f"the JPEG 2000 frame has no marker at byte {position:,}")
-        segment = frame[position + 4 : position + 2 + length]
-        if (
-            marker == _COD
-        ):  # A.6.1: style, progression, layers (2 bytes), colour transform, then levels and so on
-            styles.append(segment[5:10])
-        elif marker == _COC:  # A.6.2: the component's number, one byte up to 256 of them
-            styles.append(segment[2 if header.components < 257 else 3 :][:5])
-        position += 2 + length
-    return position
+        length, tile, size = struct.unpack_from(">HHI", frame, position + 2)
+        end = position + size if size else frame.rfind(b"\xff\xd9")
+        if length != 10 or tile >= self._header.tiles or end < position + 14:
+            raise CorruptPixelDataError("a tile-part header of the JPEG 2000 frame makes no sense")
+        if end + 2 > len(frame):
+            raise cut_off()
+        if self._walk_header(position + 12, _SOD) + 2 > end:
+            raise CorruptPixelDataError("a tile-part of the JPEG 2000 frame is shorter than its header")
+        return tile, end
 
-
-def _read_tile_part(frame: bytes, position: int, header: _Header, styles: list[bytes]) -> tuple[int, int]:
-    """The tile's index, and where the next tile-part or EOC must stand (A.4.2)."""
-    if position + 12 > len(frame):
-        raise cut_off()
-    length, tile, size = struct.unpack_from(">HHI", frame, position + 2)
-    end = position + size if size else frame.rfind(b"\xff\xd9")
-    if length != 10 or tile >= header.tiles or end < position + 14:
-        raise CorruptPixelDataError("a tile-part header of the JPEG 2000 frame makes no sense")
-    if end + 2 > len(frame):
-        raise cut_off()
-    if _walk_header(frame, position + 12, _SOD, header, styles) + 2 > end:
-        raise CorruptPixelDataError("a tile-part of the JPEG 2000 frame is shorter than its header")
-    return tile, end
-
-
-def _marker(frame: bytes, position: int) -> int:
-    if position + 2 > len(frame):
-        raise cut_off()
-    return frame[position] << 8 | frame[position + 1]
+    def _marker(self, position: int) -> int:
+        self._budget -= 1
+        if self._budget < 0:
+            raise CorruptPixelDataError(f"the JPEG 2000 frame has more than {_MAX_MARKERS:,} markers")
+        if position + 2 > len(self._frame):
+            raise cut_off()
+        return self._frame[position] << 8 | self._frame[position + 1]
 
 
 def _describe(header: _Header, styles: list[bytes]) -> Codestream:

@@ -211,6 +211,26 @@ def test_a_marker_inside_coded_data_is_damage(name):
                 read_jpeg(frame[:at] + marker + frame[at + 2 :])
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("filler", [b"\xff", b"\xff\x01", b"\xff\xfe\x00\x02"])
+def test_millions_of_markers_are_not_walked(filler):
+    frame = bytes(ENCODED["jpeg"][1](NOISE))
+    with pytest.raises(CorruptPixelDataError):
+        read_jpeg(frame[:2] + filler * (20_000_000 // len(filler)) + frame[2:])
+    frame = bytes(ENCODED["jpeg 2000"][1](NOISE))
+    at = frame.index(b"\xff\x90\x00\x0a")
+    with pytest.raises(CorruptPixelDataError):
+        read_jpeg2000(frame[:at] + b"\xff\x64\x00\x02" * 5_000_000 + frame[at:])
+
+
+@pytest.mark.timeout(20)
+def test_millions_of_empty_fragments_are_not_collected(build):
+    frame = bytes(ENCODED["jpeg"][1](NOISE))
+    data = build(NOISE, syntax=JPEGBaseline8Bit, frames=[frame], modality="CR")
+    end = data.rindex(b"\xfe\xff\xdd\xe0")
+    assert not survive(data[:end] + b"\xfe\xff\x00\xe0\0\0\0\0" * 5_000_000 + data[end:])
+
+
 def test_a_scan_header_longer_than_its_components():
     frame = bytes(ENCODED["jpeg"][1](NOISE))
     at = frame.index(b"\xff\xda\x00\x08") + 3
