@@ -4,7 +4,6 @@ Started by worker_pool with three open files: a socket that carries one JSON lin
 outcome, and two anonymous memory files, one for the bytes of the files and one for the pixels.
 """
 
-import ctypes
 import json
 import logging
 import os
@@ -41,8 +40,6 @@ from radserve_server.memory_files import read_file, write_file
 _LOG = logging.getLogger(__name__)
 _ONE_PIXEL_POLICY = ImagePolicy(width=1, height=1)
 _NICENESS = 5
-_KEPT_BYTES = 256 * 2**20
-_PAGE = resource.getpagesize()
 
 
 def main(arguments: list[str]) -> None:
@@ -57,7 +54,6 @@ def main(arguments: list[str]) -> None:
         _say(lines, {"ready": True})
         for line in lines:
             _say(lines, _answer(json.loads(line), source, target))
-            _give_back_memory()
 
 
 def _answer(job: dict[str, Any], source: int, target: int) -> dict[str, Any]:
@@ -131,14 +127,6 @@ def _plane(parts: Parts, limits: Limits) -> dict[str, Any] | None:
     if sniff(data) != "application/dicom" or count_frames(data, limits) != 1:
         return None
     return list_planes(data, limits)[0].to_json()
-
-
-def _give_back_memory() -> None:
-    """malloc keeps what a large image took; the next large one may be days away."""
-    with open("/proc/self/statm") as statm:
-        resident = int(statm.read().split()[1]) * _PAGE
-    if resident > _KEPT_BYTES:
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 @lru_cache(maxsize=8)

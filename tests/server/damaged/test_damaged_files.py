@@ -65,7 +65,8 @@ def try_variant(gateway, undamaged, good, good_pixels, variant):
     if response.status_code != 200:
         error = response.json()["error"]
         outcome = error["code"]
-        if not 400 <= response.status_code < 500 or not error["message"] or not error["code"]:
+        refused = 400 <= response.status_code < 500 and error["message"] and outcome != "decoder_failed"
+        if not refused:
             wrong = f"{response.status_code} {response.text}"
     elif variant.cut and pixels_of(response) != undamaged:
         wrong = "a part of the picture was shown as the whole"
