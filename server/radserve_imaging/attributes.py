@@ -63,7 +63,9 @@ class Attributes:
                 size = struct.calcsize(kind)
                 count = (element.end - element.start) // size
                 order = element.encoding.order
-                numbers = list(struct.unpack_from(f"{order}{count}{kind}", self._walker.buffer, element.start))
+                numbers = list(
+                    struct.unpack_from(f"{order}{count}{kind}", self._walker.buffer, element.start)
+                )
             else:
                 numbers = [float(value) for value in self._texts(tag) if value]
         except ValueError as error:
