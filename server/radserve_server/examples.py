@@ -16,10 +16,13 @@ _RECORD = {
         "center": 40.0,
         "width": 400.0,
         "function": "LINEAR",
-        "reason": "the policy's",
+        "units": "HU",
+        "reason": "the engine was built on CT in this window",
     },
     "size_in": [512, 512],
+    "decoded_size": [512, 512],
     "size_out": [224, 224],
+    "slice": {"slice": 14, "slices": 28, "position_mm": 18.36, "choice": "the policy asks for one slice"},
 }
 _CLINICAL = {
     "engine": {"name": "radserve-demo", "digest": "sha256:…", "precision": "int8", "gate": "passed"},
