@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ EVERY_S = 0.005
 DICOM = "application/dicom"
 
 
+@cache
 def x_ray(rows: int, columns: int, syntax: str, bits: int = 15) -> bytes:
     """Smooth, with a detector's noise. As a CT: its values must be exact, so it is decoded at full resolution."""
     y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
