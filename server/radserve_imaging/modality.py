@@ -24,7 +24,8 @@ class ModalityTransform:
         """Stored values, already float64 so that nothing can wrap, as modality values."""
         if self.table is not None:
             return self.table.apply(stored)
-        return stored * self.slope + self.intercept
+        with np.errstate(over="ignore"):  # an absurd slope gives infinities, which are not shown
+            return stored * self.slope + self.intercept
 
     def can_be_negative(self, header: PixelHeader) -> bool:
         """Whether modality values below 0 are possible."""

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from radserve_server import chat, health, images, models, renderings, series, vqa
 from radserve_server.access import AccessLayer
 from radserve_server.backend import Backend
+from radserve_server.body_gate import BodyBudget, BodyGate
 from radserve_server.disconnect import cancel
 from radserve_server.documentation import DESCRIPTION, describe_api
 from radserve_server.errors import GatewayError, InvalidRequest, RequestTimeout, Unauthorized
@@ -40,7 +41,7 @@ def create_app(settings: Settings, backend: Backend) -> FastAPI:
         version=models.own_version(),
         description=DESCRIPTION,
         lifespan=_lifespan,
-        middleware=[Middleware(AccessLayer)],
+        middleware=[Middleware(AccessLayer), Middleware(BodyGate, budget=BodyBudget(settings.bodies_bytes))],
         redoc_url=None,
         exception_handlers={
             GatewayError: _answer_gateway_error,

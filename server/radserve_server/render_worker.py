@@ -78,11 +78,15 @@ class Parts:
     def __init__(self, source: int, sizes: list[int]) -> None:
         self._source = source
         self._sizes = sizes
+        self._last: tuple[int, bytes] | None = None
 
     def read(self, index: int) -> bytes:
         """The bytes of file `index`; negative ones count from the last."""
         index %= len(self._sizes)
-        return read_file(self._source, self._sizes[index], sum(self._sizes[:index]))
+        if self._last is None or self._last[0] != index:
+            self._last = None  # two at once would be twice the memory
+            self._last = index, read_file(self._source, self._sizes[index], sum(self._sizes[:index]))
+        return self._last[1]
 
 
 def _render(job: dict[str, Any], parts: Parts, target: int) -> dict[str, Any]:

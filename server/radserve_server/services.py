@@ -49,7 +49,12 @@ def build_services(settings: Settings, backend: Backend) -> Services:
     """Join the parts by the settings; starts nothing."""
     metrics = Metrics()
     pool = WorkerPool(
-        WorkerLimits(settings.render_workers, settings.render_memory_bytes, settings.render_deadline_s),
+        WorkerLimits(
+            settings.render_workers,
+            settings.render_memory_bytes,
+            settings.render_deadline_s,
+            settings.render_queue_bytes,
+        ),
         metrics,
     )
     cache: ExpiringCache[Key, Several] = ExpiringCache(

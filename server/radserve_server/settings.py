@@ -47,6 +47,9 @@ class Settings(BaseSettings):
 
     max_body_bytes: PositiveInt = Field(96 * _MIB, description="largest JSON or multipart body")
     max_image_bytes: PositiveInt = Field(64 * _MIB, description="largest image, in a body or uploaded")
+    bodies_bytes: PositiveInt = Field(
+        1024 * _MIB, description="memory for the bodies of all requests at one time; more get 429"
+    )
     body_timeout_s: PositiveFloat = Field(60.0, description="longest time a body may take to arrive")
     image_store_bytes: PositiveInt = Field(512 * _MIB, description="memory for uploaded images")
     image_ttl_s: PositiveFloat = Field(3600.0, description="how long an uploaded image is kept")
@@ -55,6 +58,9 @@ class Settings(BaseSettings):
 
     render_workers: PositiveInt = Field(2, description="processes that decode images")
     render_memory_bytes: PositiveInt = Field(1024 * _MIB, description="address space of each of them")
+    render_queue_bytes: PositiveInt = Field(
+        512 * _MIB, description="bytes of images that may wait to be decoded; more get 429"
+    )
     render_deadline_s: PositiveFloat = Field(20.0, description="longest time one image may take to decode")
     engine_silence_s: PositiveFloat = Field(
         120.0, description="longest silence of the engine within an answer"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from radserve_server.decode_cost import rank_job
-from radserve_server.errors import ImageRefused
+from radserve_server.errors import ImageRefused, Overloaded
 from radserve_server.metrics import Metrics
 from radserve_server.ranked_line import RankedLine
 from radserve_server.worker import Worker
@@ -19,11 +19,15 @@ _RETRY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerLimits:
-    """How many processes, how much address space each (bytes), and how long (s) one image may take."""
+    """How many processes, how much address space each, how long (s) one image may take, and how much may wait.
+
+    Sizes in bytes.
+    """
 
     workers: int
     memory_bytes: int
     deadline_s: float
+    queue_bytes: int
 
 
 class WorkerPool:
@@ -33,6 +37,7 @@ class WorkerPool:
         self._limits = limits
         self._metrics = metrics
         self._idle: RankedLine[Worker] = RankedLine()
+        self._waiting_bytes = 0
         self._workers: set[Worker] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -58,7 +63,7 @@ class WorkerPool:
         self._workers.clear()
 
     async def work(self, parts: Sequence[bytes], job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        """Do one job on some files; raises ImageRefused if it kills its worker or takes too long.
+        """Do one job on some files; raises ImageRefused if it kills its worker or takes too long, or Overloaded.
 
         A caller who gives up while waiting leaves the line. A job that runs ends by itself: its worker is not
         free before that. A worker may die of something else, so only an image that kills two is to blame.
@@ -66,13 +71,23 @@ class WorkerPool:
         arrived = asyncio.get_running_loop().time()
         rank = rank_job(arrived, parts)
         for _ in range(2):
-            worker = await self._idle.take(rank)
+            worker = await self._wait(rank, sum(len(part) for part in parts))
             self._metrics.render_queue_seconds.observe(asyncio.get_running_loop().time() - arrived)
             try:
                 return await asyncio.shield(self._keep(self._run(worker, parts, job)))
             except (EOFError, OSError):
                 continue
         raise ImageRefused("the decoder crashes on this image")
+
+    async def _wait(self, rank: float, size: int) -> Worker:
+        """For a worker; what waits is in memory, so it is bounded. One job may always wait."""
+        if self._waiting_bytes and self._waiting_bytes + size > self._limits.queue_bytes:
+            raise Overloaded("too many images wait to be decoded; try again in a moment")
+        self._waiting_bytes += size
+        try:
+            return await self._idle.take(rank)
+        finally:
+            self._waiting_bytes -= size
 
     async def _run(
         self, worker: Worker, parts: Sequence[bytes], job: dict[str, Any]

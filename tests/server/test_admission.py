@@ -1,6 +1,9 @@
 """Places for questions: so many run, so many wait, the rest is told at once."""
 
 import asyncio
+import os
+import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -77,3 +80,36 @@ def test_a_bad_question_gives_its_place_back(start, chat):
             bad = gateway.http.post("/v1/chat/completions", json=chat("data:image/png;base64,iVBORw0KGgo="))
             assert bad.status_code == 400
         assert gateway.http.post("/v1/chat/completions", json=chat()).status_code == 200
+
+
+def test_bodies_that_are_too_much_together_are_refused_and_the_first_goes_on(start, ct):
+    """The first request's body is held while its image is decoded by a worker that was stopped for a while."""
+    settings = {"bodies_bytes": len(ct) + 1000, "render_workers": 1}
+    headers = {"content-type": "application/dicom"}
+    with start(FakeBackend(), **settings) as gateway, ThreadPoolExecutor(1) as threads:
+        (pid,) = gateway.services.pool.pids()
+        os.kill(pid, signal.SIGSTOP)
+        first = threads.submit(gateway.http.post, "/v1/images", content=ct, headers=headers)
+        time.sleep(0.3)
+        second = gateway.http.post("/v1/images", content=ct, headers=headers)
+        os.kill(pid, signal.SIGCONT)
+        assert (second.status_code, second.json()["error"]["code"]) == (429, "overloaded")
+        assert second.headers["retry-after"] == "1"
+        assert first.result().status_code == 201
+        assert gateway.http.post("/v1/images", content=ct, headers=headers).status_code == 201
+
+
+def test_images_that_wait_to_be_decoded_are_bounded_in_bytes(start, ct):
+    headers = {"content-type": "application/dicom"}
+    with start(FakeBackend(), render_queue_bytes=len(ct) + 10, render_workers=1) as gateway:
+        with ThreadPoolExecutor(3) as threads:
+            (pid,) = gateway.services.pool.pids()
+            os.kill(pid, signal.SIGSTOP)
+            asked = [
+                threads.submit(gateway.http.post, "/v1/images", content=ct, headers=headers) for _ in range(3)
+            ]
+            gateway.until(lambda: any(one.done() for one in asked))
+            os.kill(pid, signal.SIGCONT)
+        statuses = sorted(one.result().status_code for one in asked)
+        assert statuses == [201, 201, 429]  # one in the worker's hands, one in line
+        assert gateway.http.post("/v1/images", content=ct, headers=headers).status_code == 201
