@@ -61,21 +61,18 @@ def page(items: list[pytest.Item]) -> str:
 
 
 def gather(items: list[pytest.Item]) -> dict[str, list[str]]:
-    """The tests of each key, as words that link to their file, with how many cases."""
-    found: dict[str, dict[tuple[str, str], int]] = defaultdict(lambda: defaultdict(int))
+    """The tests of each key, as words that link to their file."""
+    found: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for item in items:
         for mark in item.iter_markers("checks"):
             for key in mark.args:
                 function = getattr(item, "originalname", None) or item.name
-                found[key][(item.path.relative_to(item.config.rootpath).as_posix(), function)] += 1
-    return {
-        key: [link(*test, cases) for test, cases in sorted(tests.items())] for key, tests in found.items()
-    }
+                found[key].add((item.path.relative_to(item.config.rootpath).as_posix(), function))
+    return {key: [link(*test) for test in sorted(tests)] for key, tests in found.items()}
 
 
-def link(path: str, function: str, cases: int) -> str:
-    words = function.removeprefix("test_").replace("_", " ")
-    return f"[{words}](../{path}){f' ×{cases}' if cases > 1 else ''}"
+def link(path: str, function: str) -> str:
+    return f"[{function.removeprefix('test_').replace('_', ' ')}](../{path})"
 
 
 def name(row: Statement) -> str:

@@ -77,6 +77,7 @@ def try_variant(gateway, undamaged, good, good_pixels, variant):
     return outcome, seconds, wrong
 
 
+@pytest.mark.checks("Refused, with a code: damage")
 def test_damaged_files_harm_nobody(two_workers, ct, files):
     """Two at once, so that a worker has a good file in hand while the other has a damaged one."""
     good_pixels = pixels_of(post(two_workers, ct))
