@@ -90,6 +90,11 @@ class DicomImage:
         instance = self.attributes.text(SOP_INSTANCE_UID)
         return PresentationState(state, self._limits).apply_to(instance, index + 1, self.header)
 
+    def is_presented(self, index: int, state: bytes) -> bool:
+        """Whether a presentation state refers to frame `index`; raises PresentationStateError if it is none."""
+        instance = self.attributes.text(SOP_INSTANCE_UID)
+        return PresentationState(state, self._limits).refers_to(instance, index + 1)
+
     def count(self, index: int) -> Population:
         """The modality values of grey frame `index`, padding left out."""
         return read_gray(self.decode(index).values, self.context(index))[0].population

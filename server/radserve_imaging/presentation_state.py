@@ -53,14 +53,18 @@ class PresentationState:
                 "this is not a Grayscale Softcopy Presentation State; of presentation states, only these are read"
             )
 
-    def apply_to(self, instance_uid: str | None, frame: int, header: PixelHeader) -> "Presented":
-        """What it says of one frame (from 1) of an image; raises PresentationStateError if it says nothing."""
+    def refers_to(self, instance_uid: str | None, frame: int) -> bool:
+        """Whether it was made for one frame (from 1) of an image."""
         references = [
             image
             for series in self._attributes.items(REFERENCED_SERIES_SEQUENCE)
             for image in series.items(REFERENCED_IMAGE_SEQUENCE)
         ]
-        if not _refers(references, instance_uid, frame):
+        return _refers(references, instance_uid, frame)
+
+    def apply_to(self, instance_uid: str | None, frame: int, header: PixelHeader) -> "Presented":
+        """What it says of one frame (from 1) of an image; raises PresentationStateError if it says nothing."""
+        if not self.refers_to(instance_uid, frame):
             raise PresentationStateError(
                 "the presentation state does not refer to this image; send the one that was made for it"
             )

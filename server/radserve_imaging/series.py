@@ -1,9 +1,10 @@
 """Renders chosen slices of a stack, reading one file at a time: memory holds the chosen, not the series."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from radserve_imaging.dicom import DicomImage
-from radserve_imaging.errors import InvalidSlicesError, NoSeriesError
+from radserve_imaging.errors import InvalidSlicesError, NoSeriesError, PresentationStateError
 from radserve_imaging.limits import DEFAULT_LIMITS, Limits
 from radserve_imaging.media import sniff
 from radserve_imaging.montage import Montage, arrange, tile_policy
@@ -20,6 +21,7 @@ from radserve_imaging.volume import take_census
 Read = Callable[[int], bytes]
 
 _AS_IT_IS = Reading()
+_NOT_PRESENTED = "the presentation state does not refer to this slice, which is shown without it"
 
 
 def render_plan(
@@ -31,7 +33,8 @@ def render_plan(
 ) -> Sequence[Rendering | Montage]:
     """Render what a plan shows, as images or as one montage; `read` gives a file's bytes by its number.
 
-    `reading.frame` has no meaning here. Raises ImagingError.
+    `reading.frame` has no meaning here. A presentation state applies to the slices it refers to, of which one must be
+    shown. Raises ImagingError.
     """
     files = _OneFile(read, limits)
     counted: list[Census] = []
@@ -45,11 +48,17 @@ def render_plan(
     each = tile_policy(policy, len(plan.shown)) if montage else policy
     renderings = []
     for item in plan.shown:
-        image = files.open(item.file)
-        wish = Reading(item.frame, reading.window, reading.overlays, reading.presentation_state)
+        image, warnings, wish = files.open(item.file), plan.warnings, replace(reading, frame=item.frame)
+        if wish.presentation_state and not image.is_presented(item.frame - 1, wish.presentation_state):
+            wish = replace(wish, presentation_state=None)
+            warnings = (*warnings, _NOT_PRESENTED)
         renderings.append(
-            render_frame(image, each, wish, census if plan.counted else None, item.place, plan.warnings)
+            render_frame(image, each, wish, census if plan.counted else None, item.place, warnings)
         )
+    if reading.presentation_state and all(
+        item.record.presentation_state_sha256 is None for item in renderings
+    ):
+        raise PresentationStateError("the presentation state refers to none of the slices that are shown")
     return [arrange(renderings, policy)] if montage else renderings
 
 

@@ -24,6 +24,7 @@ from radserve_server.sources import SeriesPicture, SourceReader
 from radserve_server.vqa import FORM, open_form, read_image_parts
 from radserve_server.vqa_schema import RenderRequest, gather_fields
 
+_MOST_IN_HEADER = 4096
 RECORD_HEADER = "x-radserve-record"
 router = APIRouter(tags=["images"])
 
@@ -49,9 +50,15 @@ async def render_image(request: Request, caller: Caller) -> Response:
             code="several_images",
             param="Accept",
         )
-    compact = json.dumps(rendered[0].record, separators=(",", ":")).encode()
+    headers = {RECORD_HEADER: _header_of(rendered[0].record)}
+    return Response(await _encode(rendered[0]), media_type="image/png", headers=headers)
+
+
+def _header_of(record: dict[str, Any]) -> str:
+    """The record as base64, unless it is larger than what proxies let pass in a header (a montage's)."""
+    compact = json.dumps(record, separators=(",", ":")).encode()
     header = base64.urlsafe_b64encode(compact).decode()
-    return Response(await _encode(rendered[0]), media_type="image/png", headers={RECORD_HEADER: header})
+    return header if len(header) <= _MOST_IN_HEADER else "too long; ask with Accept: application/json"
 
 
 async def _encode(image: Rendered) -> bytes:

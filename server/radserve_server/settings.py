@@ -46,12 +46,14 @@ class Settings(BaseSettings):
     max_wait_s: PositiveFloat = Field(30.0, description="longest wait for a place")
 
     max_body_bytes: PositiveInt = Field(96 * _MIB, description="largest JSON or multipart body")
-    max_image_bytes: PositiveInt = Field(64 * _MIB, description="largest image, in a body or uploaded")
+    max_image_bytes: PositiveInt = Field(
+        256 * _MIB, description="largest image uploaded; an enhanced CT has some 0.5 MB for each slice"
+    )
     bodies_bytes: PositiveInt = Field(
         1024 * _MIB, description="memory for the bodies of all requests at one time; more get 429"
     )
     body_timeout_s: PositiveFloat = Field(60.0, description="longest time a body may take to arrive")
-    image_store_bytes: PositiveInt = Field(512 * _MIB, description="memory for uploaded images")
+    image_store_bytes: PositiveInt = Field(1024 * _MIB, description="memory for uploaded images")
     image_ttl_s: PositiveFloat = Field(3600.0, description="how long an uploaded image is kept")
     rendering_cache_bytes: PositiveInt = Field(128 * _MIB, description="memory for rendered images")
     rendering_ttl_s: PositiveFloat = Field(600.0, description="how long a rendered image is kept")

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pydicom
 import pytest
 from openai import OpenAI
 
-from radserve_client import Client
+from radserve_client import Answer, Client
 
 Asking = Callable[..., dict[str, Any]]
 
@@ -131,3 +132,27 @@ def test_the_gateway_imports_no_torch() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_four_slices_of_a_series_are_asked_about_at_once(chain: Any, ct: Path, tmp_path: Path) -> None:
+    """Uploaded, sorted, chosen, and seen by the engine as four images; a short question beside it goes on."""
+    for number in range(9):
+        dataset = pydicom.dcmread(ct)
+        dataset.SOPInstanceUID = f"1.2.3.{number}"
+        dataset.ImagePositionPatient = [-110.0, -110.0, float(-7 * number)]
+        dataset.save_as(tmp_path / f"{number}.dcm")
+    with Client(chain.url) as client, ThreadPoolExecutor(1) as threads:
+        ids = [client.upload(file) for file in sorted(tmp_path.iterdir())]
+        (series,) = client.sort_series(ids).series
+        beside = threads.submit(ask_once, chain.url, ct)
+        asked = {"series_ids": [series.series_id], "question": "Is this a CT?", "slices": {"count": 4}}
+        answer = httpx.post(f"{chain.url}/v1/vqa", json=asked, timeout=60).json()
+        assert beside.result().text.strip()
+    assert list(series.image_ids) == ids[::-1]
+    assert [record["slice"]["slice"] for record in answer["clinical"]["images"]] == [2, 4, 6, 8]
+    assert answer["clinical"]["timings"]["image_tokens"] == 4 * 64
+
+
+def ask_once(url: str, image: Path) -> Answer:
+    with Client(url) as client:
+        return client.ask([image], "Is this a CT?")

@@ -197,6 +197,23 @@ def test_a_plan_survives_json_and_names_only_the_files_it_needs(build):
     assert sorted(asked) == plan.files()
 
 
+def test_a_presentation_state_applies_to_the_slices_it_refers_to(build, present):
+    files = slices(build, 5)
+    state = present(files[2])
+    reading = Reading(presentation_state=state)
+    found = render_series(reader(files), 5, ImagePolicy(), reading, choice=SliceChoice(count=5))
+    assert [item.record.voi.source for item in found] == [
+        "default",
+        "default",
+        "presentation state window",
+        "default",
+        "default",
+    ]
+    assert sum("without it" in warning for item in found for warning in item.record.warnings) == 4
+    with pytest.raises(ImagingError, match="none of the slices"):
+        render_series(reader(files), 5, ImagePolicy(), reading, choice=SliceChoice("around", at=1))
+
+
 @pytest.fixture(scope="module")
 def legacy(corpus):
     """The real head CT as one Legacy Converted Enhanced object, by highdicom; its frames in random order."""

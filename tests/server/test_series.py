@@ -124,6 +124,8 @@ def test_the_policy_of_the_engine_chooses(start, slices):
             "/v1/vqa", json={"series_ids": [found["series_id"]], "question": "?"}
         ).json()
         assert len(answer["clinical"]["images"][0]["tiles"]) == 4
+        png = gateway.http.post("/v1/render", json={"series_id": found["series_id"]})
+        assert "Accept: application/json" in png.headers["x-radserve-record"]
         assert len(gateway.backend.questions[0].images) == 1
 
 
