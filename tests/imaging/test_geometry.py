@@ -134,3 +134,15 @@ def test_pixels_are_contiguous_rgb_bytes():
     for fit in ("pad", "stretch", "within"):
         pixels = render(encode_png(WHITE), ImagePolicy(fit=fit)).pixels
         assert pixels.dtype == np.uint8 and pixels.shape[2] == 3 and pixels.flags.c_contiguous
+
+
+@pytest.mark.parametrize("width", [97, 98, 99, 100, 1])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_rows_taken_four_bytes_at_a_time_are_pillow_s_own(width, channels):
+    """Whatever their length: the last px of four bytes may be filled up."""
+    pixels = np.random.default_rng(width).integers(0, 256, (83, width, channels)).astype(np.uint8)
+    pixels = pixels[:, :, 0] if channels == 1 else pixels
+    shown = place(pixels, lay_out(width, 83, 1.0, ImagePolicy(width=60, height=45, fit="stretch")), 0)
+    bicubic = Image.Resampling.BICUBIC
+    expected = Image.fromarray(pixels).resize((width, 45), bicubic).resize((60, 45), bicubic).convert("RGB")
+    assert np.array_equal(shown, np.asarray(expected))
