@@ -20,12 +20,12 @@ from radserve_imaging.geometry import lay_out
 from radserve_imaging.header import read_pixel_header
 from radserve_imaging.limits import Limits
 from radserve_imaging.monochrome import Context, read_gray, show_monochrome
-from radserve_imaging.overlays import draw_overlays, has_overlays
+from radserve_imaging.overlays import draw_overlays, has_embedded_overlays, has_overlays
 from radserve_imaging.part10 import open_part10
 from radserve_imaging.picture import Origin, Picture, Reading, Shown
 from radserve_imaging.policy import ImagePolicy
 from radserve_imaging.population import Census, Population
-from radserve_imaging.presentation import read_aspect
+from radserve_imaging.presentation import read_aspect, read_modality
 from radserve_imaging.presentation_state import PresentationState, Presented
 from radserve_imaging.resolution import droppable_levels
 from radserve_imaging.syntaxes import name_uid
@@ -88,7 +88,8 @@ class DicomImage:
                 f"a grayscale presentation state cannot apply to colour ({self.header.photometric})"
             )
         instance = self.attributes.text(SOP_INSTANCE_UID)
-        return PresentationState(state, self._limits).apply_to(instance, index + 1, self.header)
+        modality = read_modality(self.groups.frame(index), self.header)
+        return PresentationState(state, self._limits).apply_to(instance, index + 1, self.header, modality)
 
     def is_presented(self, index: int, state: bytes) -> bool:
         """Whether a presentation state refers to frame `index`; raises PresentationStateError if it is none."""
@@ -131,11 +132,13 @@ def show_dicom(
     shown = _show(image, decoded, context, policy, reading.window)
     warnings = [*image.file.warnings, *frame_warnings, *decoded.warnings, *aspect_warnings]
     if reading.overlays:
-        pixels, overlay_warnings = draw_overlays(shown.pixels, image.attributes, index + 1)
-        shown = replace(shown, pixels=pixels, overlays=True)
+        pixels, drawn, overlay_warnings = draw_overlays(shown.pixels, image.attributes, index + 1)
+        shown = replace(shown, pixels=pixels, overlays=drawn)
         warnings += overlay_warnings
     elif has_overlays(image.attributes):
         warnings.append("the file has overlay planes, which are not drawn")
+    if has_embedded_overlays(image.attributes):
+        warnings.append("the file has an overlay in its pixels' unused bits, which is not drawn")
     warnings += list_caveats(image.attributes)
     header = image.header
     return Picture(

@@ -41,7 +41,7 @@ def read_gray(stored: Samples, context: Context) -> tuple[GrayFrame, ModalityTra
     transform = read_modality(frame, header)
     inverted = header.photometric == "MONOCHROME1"
     if presented is not None:
-        transform = presented.modality if presented.modality.given else transform
+        transform = presented.modality
         inverted = presented.inverted
     return GrayFrame(stored, transform, read_padding(frame.top, header), inverted), transform
 
@@ -71,7 +71,7 @@ def _describe(context: Context, transform: ModalityTransform) -> tuple[Subject, 
         units = "HU" if _is_hounsfield(transform, negative, warnings) else None
     elif context.modality == "PT":
         units = context.attributes.top.text(UNITS)
-        suv = _suv(context, transform, warnings)
+        suv = _suv(context, warnings)
     presentation = FileVoi()
     if context.presented is not None:
         presentation = context.presented.voi
@@ -109,9 +109,9 @@ def _is_hounsfield(transform: ModalityTransform, negative: bool, warnings: list[
     return False
 
 
-def _suv(context: Context, transform: ModalityTransform, warnings: list[str]) -> Suv | None:
+def _suv(context: Context, warnings: list[str]) -> Suv | None:
     try:
-        found = read_suv(context.attributes.top, transform)
+        found = read_suv(context.attributes.top)
     except InvalidAttributeError as error:
         found = str(error)
     if isinstance(found, Suv):

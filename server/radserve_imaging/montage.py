@@ -67,13 +67,14 @@ def arrange(renderings: Sequence[Rendering], policy: ImagePolicy) -> Montage:
         cell = Placement(index % columns * width, index // columns * height, width, height)
         canvas[cell.y : cell.y + height, cell.x : cell.x + width] = rendering.pixels
         cells.append(cell)
-    records = tuple(rendering.record for rendering in renderings)
+    digest = policy.digest()  # the engine's; that of a tile's own policy would be no engine's
+    records = tuple(replace(rendering.record, policy_sha256=digest) for rendering in renderings)
     record = MontageRecord(
         tiles=records,
         cells=tuple(cells),
         size_out=(policy.width, policy.height),
         pixels_sha256=digest_pixels(canvas),
-        policy_sha256=policy.digest(),
+        policy_sha256=digest,
         warnings=tuple(dict.fromkeys(warning for tile in records for warning in tile.warnings)),
     )
     return Montage(canvas, record)

@@ -20,7 +20,10 @@ _DISCRETE, _LINEAR, _INDIRECT = range(3)
 
 def read_palettes(attributes: Attributes) -> list[NDArray[np.uint8]]:
     """Red, green and blue, each as 8-bit levels by entry; their first input is that of `first_input`."""
-    return [_to_bytes(table) for table in _tables(attributes)]
+    tables = _tables(attributes)
+    # Some writers declare 16 bits and use the lower 8 only.
+    narrow = all(int(table.entries.max()) < 256 for table in tables)
+    return [_to_bytes(table, narrow) for table in tables]
 
 
 def first_input(attributes: Attributes, signed: bool) -> int:
@@ -43,12 +46,9 @@ def _tables(attributes: Attributes) -> list[LookupTable]:
     )
 
 
-def _to_bytes(table: LookupTable) -> NDArray[np.uint8]:
-    """The upper 8 bits: writers of 8-bit levels fill the lower ones with zeros, or with the same bits again.
-
-    Some declare 16 bits and use the lower 8 only.
-    """
-    narrow = table.bits <= 8 or int(table.entries.max()) < 256
+def _to_bytes(table: LookupTable, narrow: bool) -> NDArray[np.uint8]:
+    """The upper 8 bits: writers of 8-bit levels fill the lower ones with zeros, or with the same bits again."""
+    narrow = narrow or table.bits <= 8
     return (table.entries if narrow else table.entries >> (table.bits - 8)).astype(np.uint8)
 
 

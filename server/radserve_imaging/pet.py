@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from radserve_imaging.attributes import Attributes
-from radserve_imaging.modality import ModalityTransform
 from radserve_imaging.tags import (
     ACQUISITION_DATE,
     ACQUISITION_TIME,
@@ -30,6 +29,7 @@ from radserve_imaging.tags import (
 )
 
 _LEAST_DOSE = 1e5  # Bq; less than any injected dose, so the writer meant another unit
+_MOMENTS = {10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _LONGEST_WAIT = timedelta(hours=24)
 
 
@@ -41,7 +41,7 @@ class Suv:
     basis: str
 
 
-def read_suv(attributes: Attributes, modality: ModalityTransform) -> Suv | str:
+def read_suv(attributes: Attributes) -> Suv | str:
     """The SUV factor, or what keeps it from being computed."""
     units = (attributes.text(UNITS) or "").upper()
     if units == "GML":
@@ -49,10 +49,9 @@ def read_suv(attributes: Attributes, modality: ModalityTransform) -> Suv | str:
         return Suv(1.0, "the values are SUVbw") if kind == "BW" else f"its SUV are {kind[:16]}, not by weight"
     if units == "CNTS":
         factor = attributes.number(PHILIPS_SUV_SCALE_FACTOR, "DS")
-        if not factor or factor < 0 or modality.slope <= 0:
+        if not factor or factor < 0:
             return "it holds counts without an SUV scale factor"
-        # The factor belongs to stored values; the rescale is undone.
-        return Suv(factor / modality.slope, f"counts × {factor:g} by (7053,1000) SUV Scale Factor")
+        return Suv(factor, f"rescaled counts × {factor:g}, by Philips' own (7053,1000) SUV Scale Factor")
     if units != "BQML":
         return f"{describe(UNITS)} is {units[:16] or 'missing'}, not BQML"
     return _by_weight(attributes)
@@ -110,10 +109,12 @@ def _scan_start(attributes: Attributes) -> datetime | None:
 
 
 def _moment(text: str | None) -> datetime | None:
-    """A DT value, or DA and TM joined, to the second and its fraction (PS3.5 6.2); None if it is none."""
+    """A DT value, or DA and TM joined (PS3.5 6.2: minutes and seconds may be missing); None if it is none."""
     whole, _, fraction = (text or "").partition(".")
     digits = fraction.split("+")[0].split("-")[0][:6]
+    pattern = _MOMENTS.get(len(whole))
     try:
-        return datetime.strptime(whole, "%Y%m%d%H%M%S") + timedelta(seconds=float(f"0.{digits or 0}"))
+        found = None if pattern is None else datetime.strptime(whole, pattern)
     except ValueError:
         return None
+    return found and found + timedelta(seconds=float(f"0.{digits or 0}"))

@@ -161,14 +161,15 @@ def read_table(item: Attributes, descriptor_tag: int, data_tag: int) -> LookupTa
     """A LUT by its descriptor and data; raises InvalidAttributeError."""
     count, first, bits = read_descriptor(item, descriptor_tag)
     element, data = item.element(data_tag), item.value(data_tag)
-    if element is None or len(data) < count:
+    # Entries of 8 bits may be packed two to a word (PS3.3 C.11.1.1.1).
+    size = 1 if bits <= 8 and len(data) < 2 * count else 2
+    if element is None or len(data) < size * count:
         name = describe(data_tag)
         raise InvalidAttributeError(
             f"{name} has {len(data):,} bytes for {count:,} entries of {bits} bits", tag=name
         )
-    # Entries of 8 bits may be packed two to a word (PS3.3 C.11.1.1.1).
-    kind = f"{element.encoding.order}u2" if len(data) >= 2 * count else "u1"
-    return LookupTable(first, bits, np.frombuffer(data, kind, count).astype(np.uint16))
+    entries = np.frombuffer(data, f"{element.encoding.order}u{size}", count)
+    return LookupTable(first, bits, entries.astype(np.uint16))
 
 
 def _filled(luts: list[Attributes]) -> list[Attributes]:

@@ -13,9 +13,13 @@ from radserve_imaging.functional import FrameAttributes
 from radserve_imaging.header import PixelHeader
 from radserve_imaging.limits import Limits
 from radserve_imaging.modality import ModalityTransform
+from radserve_imaging.overlays import has_overlays
 from radserve_imaging.part10 import open_part10
 from radserve_imaging.presentation import read_modality, read_voi
 from radserve_imaging.tags import (
+    DISPLAYED_AREA_BOTTOM_RIGHT,
+    DISPLAYED_AREA_SELECTION_SEQUENCE,
+    DISPLAYED_AREA_TOP_LEFT,
     GRAPHIC_ANNOTATION_SEQUENCE,
     IMAGE_HORIZONTAL_FLIP,
     IMAGE_ROTATION,
@@ -62,16 +66,22 @@ class PresentationState:
         ]
         return _refers(references, instance_uid, frame)
 
-    def apply_to(self, instance_uid: str | None, frame: int, header: PixelHeader) -> "Presented":
-        """What it says of one frame (from 1) of an image; raises PresentationStateError if it says nothing."""
+    def apply_to(
+        self, instance_uid: str | None, frame: int, header: PixelHeader, modality: ModalityTransform
+    ) -> "Presented":
+        """What it says of one frame (from 1) of an image; raises PresentationStateError if it says nothing.
+
+        `modality` is the image's own transform, which stays where the state has none.
+        """
         if not self.refers_to(instance_uid, frame):
             raise PresentationStateError(
                 "the presentation state does not refer to this image; send the one that was made for it"
             )
-        modality = read_modality(FrameAttributes(self._attributes, []), header)
+        own = read_modality(FrameAttributes(self._attributes, []), header)
+        modality = own if own.given else modality
         voi, warnings = self._voi(instance_uid, frame, modality.can_be_negative(header))
         inverted = (self._attributes.text(PRESENTATION_LUT_SHAPE) or "IDENTITY").upper() == "INVERSE"
-        return Presented(self._sha256, modality, voi, inverted, (*warnings, *self._left_out()))
+        return Presented(self._sha256, modality, voi, inverted, (*warnings, *self._left_out(header)))
 
     def _voi(self, instance_uid: str | None, frame: int, negative: bool) -> tuple[FileVoi, list[str]]:
         for item in self._attributes.items(SOFTCOPY_VOI_LUT_SEQUENCE):
@@ -80,16 +90,29 @@ class PresentationState:
                 return read_voi(FrameAttributes(item, []), negative)
         return FileVoi(), []
 
-    def _left_out(self) -> list[str]:
+    def _left_out(self, header: PixelHeader) -> list[str]:
         top = self._attributes
         turned = (top.text(IMAGE_HORIZONTAL_FLIP) or "N").upper() == "Y" or (top.integer(IMAGE_ROTATION) or 0)
         found = {
             "rotation or flip": turned,
             "annotations": GRAPHIC_ANNOTATION_SEQUENCE in top,
             "shutter": SHUTTER_SHAPE in top,
+            "displayed area": self._displays_a_part(header),
+            "overlays": has_overlays(top),
             "presentation LUT": bool(top.items(PRESENTATION_LUT_SEQUENCE)),
         }
         return [f"the presentation state's {name} is not followed" for name, there in found.items() if there]
+
+    def _displays_a_part(self, header: PixelHeader) -> bool:
+        whole = [1, 1, header.columns, header.rows]
+        for area in self._attributes.items(DISPLAYED_AREA_SELECTION_SEQUENCE):
+            corners = [
+                *area.numbers(DISPLAYED_AREA_TOP_LEFT, "SL"),
+                *area.numbers(DISPLAYED_AREA_BOTTOM_RIGHT, "SL"),
+            ]
+            if corners and corners != whole:
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from radserve_imaging.errors import InvalidSlicesError
 from radserve_imaging.policy import ImagePolicy
 from radserve_imaging.record import SliceRecord
 from radserve_imaging.slice_choice import SliceChoice
@@ -54,6 +55,11 @@ def plan_stack(stack: Stack, policy: ImagePolicy, choice: SliceChoice | None = N
     """
     wish = policy.slices if choice is None else choice
     count, planes = len(stack.planes), stack.planes
+    chosen = wish.indices(count)
+    if policy.arrangement == "images" and len(chosen) > policy.max_images:
+        raise InvalidSlicesError(
+            f"{len(chosen)} slices were asked for, but the engine takes {policy.max_images} images at most"
+        )
     words = f"{'the policy' if choice is None else 'the request'} asks for {_describe(wish)}"
     shown = tuple(
         ShownSlice(
@@ -67,7 +73,7 @@ def plan_stack(stack: Stack, policy: ImagePolicy, choice: SliceChoice | None = N
                 words,
             ),
         )
-        for index in wish.indices(count)
+        for index in chosen
     )
     needed = [] if planes[0].modality == "CT" else counted_frames(count)
     counted = tuple((planes[index].file, planes[index].frame) for index in needed)

@@ -14,7 +14,7 @@ from radserve_server.memory_files import read_file, write_file
 
 T = TypeVar("T")
 _START_S = 60.0
-_LINE_LIMIT = 2**20
+_LINE_LIMIT = 2**24
 # One thread each: the pool is the parallelism, and every thread and its heap cost address space.
 _ONE_THREAD = {
     "OMP_NUM_THREADS": "1",

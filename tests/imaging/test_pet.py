@@ -76,7 +76,7 @@ def test_counts_become_suv_by_the_makers_factor(build, full_size):
     dataset.add(DataElement(0x70531000, "DS", "0.002"))
     out = io.BytesIO()
     dataset.save_as(out, enforce_file_format=True)
-    assert shows(full_size(out.getvalue()), RAMP * 1.0, 0.002)
+    assert shows(full_size(out.getvalue()), RAMP * 4.0, 0.002)  # the rescale first, then the factor
 
 
 @pytest.mark.checks("Values of interest: SUV")
@@ -103,6 +103,23 @@ def test_without_a_term_there_is_no_suv_and_the_reason_is_told(build, header, in
 
 
 @pytest.mark.checks("Values of interest: SUV", "Objects: PT")
+@pytest.mark.parametrize("time", ["1000", "10", "100000.000000"])
+def test_times_without_minutes_or_seconds_are_read_as_they_are(build, time):
+    whole = render(pet(build), ImagePolicy()).record.voi
+    short = render(pet(build, {**INJECTION, "RadiopharmaceuticalStartTime": time}), ImagePolicy()).record.voi
+    assert short == whole
+
+
+def test_half_past_nine_is_not_three_past_nine(build):
+    full = render(
+        pet(build, {**INJECTION, "RadiopharmaceuticalStartTime": "093000"}), ImagePolicy()
+    ).record.voi
+    assert (
+        render(pet(build, {**INJECTION, "RadiopharmaceuticalStartTime": "0930"}), ImagePolicy()).record.voi
+        == full
+    )
+
+
 @pytest.mark.parametrize(
     ("digest", "weight_kg", "dose_bq", "half_life_s", "waited_s"),
     [

@@ -201,7 +201,7 @@ def test_a_presentation_state_applies_to_the_slices_it_refers_to(build, present)
     files = slices(build, 5)
     state = present(files[2])
     reading = Reading(presentation_state=state)
-    found = render_series(reader(files), 5, ImagePolicy(), reading, choice=SliceChoice(count=5))
+    found = render_series(reader(files), 5, ImagePolicy(max_images=5), reading, choice=SliceChoice(count=5))
     assert [item.record.voi.source for item in found] == [
         "default",
         "default",
@@ -211,7 +211,17 @@ def test_a_presentation_state_applies_to_the_slices_it_refers_to(build, present)
     ]
     assert sum("without it" in warning for item in found for warning in item.record.warnings) == 4
     with pytest.raises(ImagingError, match="none of the slices"):
-        render_series(reader(files), 5, ImagePolicy(), reading, choice=SliceChoice("around", at=1))
+        render_series(
+            reader(files), 5, ImagePolicy(max_images=5), reading, choice=SliceChoice("around", at=1)
+        )
+
+
+def test_more_slices_than_the_engine_takes_are_refused_before_any_is_read(build):
+    files = slices(build, 5)
+    with pytest.raises(ImagingError, match="takes 4 images at most") as caught:
+        render_series(reader(files), 5, ImagePolicy(), choice=SliceChoice(count=5))
+    assert caught.value.code == "invalid_slices"
+    render_series(reader(files), 5, ImagePolicy(arrangement="montage"), choice=SliceChoice(count=5))
 
 
 @pytest.fixture(scope="module")

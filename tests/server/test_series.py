@@ -109,7 +109,7 @@ def test_chat_takes_a_series_between_images(gateway, series, chat, data_uri, ct)
 def test_more_slices_than_the_engine_takes_are_refused(gateway, series):
     body = {"series_ids": [series["series_id"]], "question": "Bleed?", "slices": {"count": 5}}
     error = gateway.http.post("/v1/vqa", json=body).json()["error"]
-    assert (error["code"], error["param"]) == ("too_many_images", "slices")
+    assert (error["code"], error["param"]) == ("invalid_slices", "slices")
 
 
 def test_the_policy_of_the_engine_chooses(start, slices):
