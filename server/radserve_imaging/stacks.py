@@ -7,7 +7,7 @@ order of their arrival. Localizers and derived images are left out where there a
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -131,23 +131,58 @@ def _stack(group: list[Plane]) -> list[Stack]:
 
 
 def _split_repeats(group: list[Plane], normal: Vector) -> tuple[list[list[Plane]], tuple[str, ...]]:
-    """Split what lies at one place twice, by the first attribute that tells it apart."""
-    if not _repeats(group, normal) and not _interleave(group, normal):
-        return [group], ()
+    """Split what lies at one place twice, by the attribute that tells it apart in the fewest parts, and again."""
+    places = _places(group, normal)
+    most = max(len(place) for place in places)
+    if most == 1:
+        if not _interleave(group, normal):
+            return [group], ()
+        return list(_by(group, lambda plane: plane.acquisition).values()), (_told("acquisitions"),)
+    splits = []
     for name, key in _REPEATS:
         parts = list(_by(group, key).values())
-        if len(parts) > 1 and not any(_repeats(part, normal) for part in parts):
-            return parts, (f"the series holds {len(parts)} {name}, shown as stacks of their own",)
-    if not _repeats(group, normal):
-        return [group], ()
+        differs = any(len({key(plane) for plane in place}) > 1 for place in places)
+        # A number of each image's own, or of each rotation's, differs too, but would tear the stack to pieces.
+        if differs and len(parts) <= 2 * most:
+            splits.append((len(parts), name, parts))
+    if not splits:
+        return _rounds(places), (f"up to {most} slices lie at one place, told apart by their number only",)
+    _, name, parts = min(splits, key=lambda split: split[0])
+    found: list[list[Plane]] = []
+    warnings: list[str] = [_told(name)]
+    for part in parts:
+        stacks, more = _split_repeats(part, normal)
+        found += stacks
+        warnings += more
+    return found, tuple(dict.fromkeys(warnings))
+
+
+def _told(name: str) -> str:
+    return f"the series holds several {name}, shown as stacks of their own"
+
+
+def _places(group: list[Plane], normal: Vector) -> list[list[Plane]]:
+    """The planes by where they lie along the normal, those that are closer than _PLACE_MM together."""
+    places: list[list[Plane]] = []
+    last = -math.inf
+    for plane in sorted(group, key=lambda plane: _along(plane, normal)):
+        if _along(plane, normal) - last >= _PLACE_MM:
+            places.append([])
+        places[-1].append(plane)
+        last = _along(plane, normal)
+    return places
+
+
+def _rounds(places: list[list[Plane]]) -> list[list[Plane]]:
+    """The first plane of each place, the second of each …, by their number."""
     rounds: list[list[Plane]] = []
-    for place in _by(group, lambda plane: round(_along(plane, normal) / _PLACE_MM)).values():
-        place.sort(key=lambda plane: (plane.instance or 0, plane.file, plane.frame))
-        for index, plane in enumerate(place):
+    for place in places:
+        for index, plane in enumerate(
+            sorted(place, key=lambda plane: (plane.instance or 0, plane.file, plane.frame))
+        ):
             rounds += [[]] if index == len(rounds) else []
             rounds[index].append(plane)
-    warning = f"up to {len(rounds)} slices lie at one place, told apart by their number only"
-    return rounds, (warning,)
+    return rounds
 
 
 def _interleave(group: list[Plane], normal: Vector) -> bool:
@@ -155,7 +190,8 @@ def _interleave(group: list[Plane], normal: Vector) -> bool:
     parts = [part for part in _by(group, lambda plane: plane.acquisition).values() if len(part) > 2]
     ends = sorted((min(at), max(at)) for at in ([_along(plane, normal) for plane in part] for part in parts))
     overlap = any(later[0] < earlier[1] - _PLACE_MM for earlier, later in pairwise(ends))
-    return overlap and bool(describe_gaps(sorted(_along(plane, normal) for plane in group)))
+    whole = len(parts) == len({plane.acquisition for plane in group})
+    return overlap and whole and bool(describe_gaps(sorted(_along(plane, normal) for plane in group)))
 
 
 def _place(group: list[Plane], normal: Vector, warnings: tuple[str, ...]) -> Stack:
@@ -169,11 +205,6 @@ def _place(group: list[Plane], normal: Vector, warnings: tuple[str, ...]) -> Sta
         if all(test(plane) for plane in planes):
             found.append(f"the series holds {name} only")
     return Stack(tuple(planes), normal, positions, tuple(found))
-
-
-def _repeats(group: Sequence[Plane], normal: Vector) -> bool:
-    at = sorted(_along(plane, normal) for plane in group)
-    return any(b - a < _PLACE_MM for a, b in pairwise(at))
 
 
 def _along(plane: Plane, normal: Vector) -> float:
