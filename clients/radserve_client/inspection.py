@@ -104,7 +104,16 @@ def _sort(files: list[Path]) -> "Sorted":
         data = file.read_bytes()
         try:
             if sniff(data) == "application/dicom":
-                planes += list_planes(data, Limits(), number)
+                found = list_planes(data, Limits(), number)
+                if not found[0].rows:
+                    print(f"{file.name} is left out: it holds no image", file=sys.stderr)
+                elif len(found) > 1:
+                    print(
+                        f"{file.name} is left out: an object of {len(found)} frames of its own",
+                        file=sys.stderr,
+                    )
+                else:
+                    planes += found
         except ImagingError as error:
             print(f"{file.name} is left out: {error}", file=sys.stderr)
     return sort_planes(planes)

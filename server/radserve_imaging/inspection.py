@@ -58,11 +58,11 @@ def inspect(
         return Inspection(error=error)
     sections: dict[str, Section] = {}
     warnings: list[str] = []
-    if file is not None:
-        sections["object"] = _describe_object(file)
-        warnings += [*file.warnings, *list_caveats(file.attributes)]
-        sections["geometry"] = _describe_geometry(list_planes(data, limits))
     try:
+        if file is not None:
+            warnings += [*file.warnings, *list_caveats(file.attributes)]
+            sections["object"] = _describe_object(file)
+            sections["geometry"] = _describe_geometry(list_planes(data, limits))
         record = render(data, policy, reading, limits).record
     except ImagingError as error:
         return Inspection(sections, tuple(warnings), error)

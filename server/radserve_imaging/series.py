@@ -21,6 +21,7 @@ from radserve_imaging.volume import take_census
 Read = Callable[[int], bytes]
 
 _AS_IT_IS = Reading()
+_MIDDLE = SliceChoice()
 _NOT_PRESENTED = "the presentation state does not refer to this slice, which is shown without it"
 
 
@@ -97,7 +98,7 @@ def render_object(
     if choice is not None and (not several or reading.frame is not None):
         why = "a frame was asked for as well" if several else "this image has one frame"
         raise InvalidSlicesError(f"slices are chosen of a series or of several frames, but {why}")
-    if not several or reading.frame is not None or (choice is None and policy.slices.most == 1):
+    if not several or reading.frame is not None or (choice is None and policy.slices == _MIDDLE):
         return [render(data, policy, reading, limits)]
     return render_series(lambda _: data, 1, policy, reading, limits, choice)
 

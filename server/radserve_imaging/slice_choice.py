@@ -34,7 +34,11 @@ class SliceChoice:
         for name, least in (("count", 1), ("first", 1), ("last", 1), ("at", 1), ("neighbours", 0)):
             value = getattr(self, name)
             if value is not None and not least <= value <= _MOST**2:
-                raise PolicyError(f"field {name} must be at least {least}, not {value}")
+                raise PolicyError(f"field {name} must be from {least} to {_MOST**2}, not {value}")
+        if self.choose == "around" and self.count != 1:
+            raise PolicyError("field count does not go with choose = around: use neighbours")
+        if self.choose != "around" and self.neighbours:
+            raise PolicyError(f"field neighbours does not go with choose = {self.choose}")
         if self.most > _MOST:
             raise PolicyError(f"at most {_MOST} slices can be chosen")
         if self.choose == "range" and (self.first or 1) > (self.last or math.inf):

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from radserve_imaging import Stack
 from radserve_server.errors import NotFound, TooLarge
@@ -38,10 +38,13 @@ class SeriesStore:
         self._series: ExpiringCache[tuple[str, str], StoredSeries] = ExpiringCache(max_bytes, ttl_s)
 
     def put(self, owner: str, stack: Stack, image_ids: tuple[str, ...]) -> StoredSeries:
-        """Keep a stack; the same images in the same order have the same id."""
-        ordered = "\n".join(image_ids[plane.file] for plane in stack.planes)
-        series_id = f"series-{hashlib.sha256(ordered.encode()).hexdigest()}"
-        series = StoredSeries(series_id, stack, image_ids, int(time.time() + self._ttl_s))
+        """Keep a stack of some of the images; the same ones in the same order, with the same warnings, have one id."""
+        own = tuple(image_ids[plane.file] for plane in stack.planes)
+        planes = tuple(plane.of_file(number) for number, plane in enumerate(stack.planes))
+        told = "\n".join((*own, *stack.warnings))
+        series_id = f"series-{hashlib.sha256(told.encode()).hexdigest()}"
+        stack = replace(stack, planes=planes)
+        series = StoredSeries(series_id, stack, own, int(time.time() + self._ttl_s))
         if not self._series.put((owner, series_id), series, _PLANE_BYTES * len(stack.planes)):
             raise TooLarge("the series has too many slices", code="too_large", param="image_ids")
         return series
@@ -51,8 +54,8 @@ class SeriesStore:
         series = self._series.get((owner, series_id)) if _SERIES_ID.fullmatch(series_id) else None
         if series is None:
             raise NotFound(
-                "there is no such series: it was never made with this key, or has expired; make it with "
-                "POST /v1/series",
+                "there is no such series: it was never made with this key, has expired, or lost an image that was "
+                "deleted; make it with POST /v1/series",
                 code="series_not_found",
                 param=param,
             )

@@ -267,3 +267,13 @@ def test_inspect_tells_a_fault_and_what_is_known_besides(
     assert main(["inspect", str(cut)]) == 1
     said = capsys.readouterr().out
     assert "truncated_dicom" in said and "CT Image Storage" in said
+
+
+def test_inspect_survives_a_header_that_makes_no_sense(
+    ct: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = pydicom.dcmread(ct)
+    dataset.NumberOfFrames = 2_000_000_000
+    dataset.save_as(tmp_path / "odd.dcm")
+    assert main(["inspect", str(tmp_path / "odd.dcm")]) == 1
+    assert "too_large" in capsys.readouterr().out

@@ -97,6 +97,8 @@ def test_uniform_slices_differ_rise_and_lie_symmetrically(count, slices):
         {"choose": "uniform", "at": 3},
         {"choose": "around", "first": 1},
         {"neighbours": -1},
+        {"choose": "around", "count": 3},
+        {"choose": "range", "neighbours": 2},
         {"every": 2},
     ],
 )
@@ -271,6 +273,8 @@ def test_a_cine_s_frames_are_chosen_likewise(build):
     assert [item.record.frame for item in render_object(cine, policy)] == [5, 15, 25]
     assert [item.record.frame for item in render_object(cine, ImagePolicy(**SMALL))] == [15]
     assert [item.record.frame for item in render_object(cine, policy, Reading(frame=7))] == [7]
+    third = ImagePolicy(**SMALL, slices=SliceChoice("around", at=3))
+    assert [item.record.frame for item in render_object(cine, third)] == [3]
     around = SliceChoice("around", at=10, neighbours=1)
     assert [item.record.frame for item in render_object(cine, policy, choice=around)] == [9, 10, 11]
 
