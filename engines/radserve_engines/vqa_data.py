@@ -25,6 +25,8 @@ class Question:
     answer: str
     closed: bool
     modality: str | None
+    content_type: str | None = None
+    body_part: str | None = None
 
 
 def normalise(answer: str) -> str:
@@ -115,4 +117,6 @@ def _parse(source: str, row: dict[str, str | None]) -> Question:
         answer=normalise(str(row["answer"])),
         closed=row["answer_type"] == "closed",
         modality=row["modality"],
+        content_type=row["content_type"],
+        body_part=row["body_part"],
     )
