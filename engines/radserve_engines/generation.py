@@ -102,11 +102,26 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
-class Delta:
-    """What one engine step added; `finish_reason` and `timings` come with the last one only.
+class Score:
+    """How likely the model itself held its answer: what confidence is calibrated from. Counted for every answer.
 
-    `finish_reason` is stop, length or cancelled. `logprobs` are natural logarithms, one per token, and empty
-    unless they were asked for.
+    `logprob` is the natural logarithm of the probability of all `tokens` that it chose, the end-of-turn token
+    included when it chose that: the sum of log-softmax values of the model's own logits, at temperature 1 and
+    before top-p and top-k, whatever the sampling. `whole` says that the model ended the answer itself; a stop
+    string, the length, a repetition or the client did not cut it.
+    """
+
+    logprob: float
+    tokens: int
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What one engine step added; `finish_reason`, `timings` and `score` come with the last one only.
+
+    `finish_reason` is stop, length, repetition or cancelled. `logprobs` are natural logarithms, one per token, and
+    empty unless they were asked for.
     """
 
     text: str
@@ -114,6 +129,7 @@ class Delta:
     logprobs: tuple[float, ...] = ()
     finish_reason: str = ""
     timings: Timings | None = None
+    score: Score | None = None
 
 
 def joined(deltas: Sequence[Delta]) -> Delta:
@@ -125,4 +141,5 @@ def joined(deltas: Sequence[Delta]) -> Delta:
         tuple(p for d in deltas for p in d.logprobs),
         last.finish_reason,
         last.timings,
+        last.score,
     )

@@ -1,4 +1,4 @@
-"""The bookkeeping of one answer under way, the same for every runtime: text, stops, timings, the last delta."""
+"""The bookkeeping of one answer under way, the same for every runtime: text, stops, score, timings, the last delta."""
 
 import threading
 import time
@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from radserve_engines.errors import EngineError
-from radserve_engines.generation import Delta, Generation, Timings
+from radserve_engines.generation import Delta, Generation, Score, Timings
 from radserve_engines.prompt import Prompt
 from radserve_engines.runtime.protocol import Sink
+from radserve_engines.runtime.repetition import RepetitionWatch
 from radserve_engines.text_stream import TextStream
 
 
@@ -45,6 +46,8 @@ class Answer:
     text: TextStream
     clock: Clock = field(default_factory=Clock)
     completion_tokens: int = 0
+    _logprob: float = 0.0
+    _repetition: RepetitionWatch = field(default_factory=RepetitionWatch)
     _cancelled: threading.Event = field(default_factory=threading.Event)
 
     def cancel(self) -> None:
@@ -55,25 +58,42 @@ class Answer:
     def cancelled(self) -> bool:
         return self._cancelled.is_set()
 
+    @property
+    def cut(self) -> str:
+        """Why the answer must end here though the model would go on: "stop", "repetition", or "" if it need not.
+
+        The runtime frees the slot and calls `finish` with this reason. What was said of a repetition stays said.
+        """
+        if self.text.stopped:
+            return "stop"
+        return "repetition" if self._repetition.found else ""
+
     def push(self, token_ids: Sequence[int], logprobs: Sequence[float]) -> None:
         """Tokens of one engine step go to the sink."""
-        if not self.clock.first_token:
-            self.clock.first_token = time.perf_counter()
-        self.completion_tokens += len(token_ids)
+        self._count(token_ids, logprobs)
         self.sink(Delta(self.text.push(list(token_ids)), tuple(token_ids), self._asked(logprobs)))
 
     def finish(self, reason: str, token_ids: Sequence[int] = (), logprobs: Sequence[float] = ()) -> None:
         """The last delta, with the tokens of the last step, what text was held back, and the timings."""
-        if token_ids and not self.clock.first_token:
-            self.clock.first_token = time.perf_counter()
-        self.completion_tokens += len(token_ids)
+        self._count(token_ids, logprobs)
         text = self.text.push(list(token_ids)) + self.text.finish()
         timings = self.clock.timings(self.prompt, self.completion_tokens)
-        self.sink(Delta(text, tuple(token_ids), self._asked(logprobs), reason, timings))
+        whole = reason == "stop" and not self.text.stopped
+        score = Score(self._logprob, self.completion_tokens, whole)
+        self.sink(Delta(text, tuple(token_ids), self._asked(logprobs), reason, timings, score))
 
     def fail(self, error: EngineError) -> None:
         """No answer: the sink gets the error as its last call."""
         self.sink(error)
+
+    def _count(self, token_ids: Sequence[int], logprobs: Sequence[float]) -> None:
+        if token_ids and not self.clock.first_token:
+            self.clock.first_token = time.perf_counter()
+        self.completion_tokens += len(token_ids)
+        self._logprob += sum(logprobs)
+        if not self.generation.sampling.ignore_eos:  # a benchmark wants its full length
+            for token_id in token_ids:
+                self._repetition.push(token_id)
 
     def _asked(self, logprobs: Sequence[float]) -> tuple[float, ...]:
         return tuple(logprobs) if self.generation.sampling.logprobs else ()

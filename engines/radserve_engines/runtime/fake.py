@@ -49,10 +49,10 @@ class FakeRuntime(EngineLoop):
         if pending and answer.completion_tokens < answer.max_tokens:
             answer.push([pending.pop(0)], [0.0])
         full = answer.completion_tokens >= answer.max_tokens and bool(pending)
-        if pending and not full and not answer.text.stopped:
+        if pending and not full and not answer.cut:
             return False
         del self._pending[id(answer)]
-        answer.finish("length" if full and not answer.text.stopped else "stop")
+        answer.finish(answer.cut or ("length" if full else "stop"))
         return True
 
 

@@ -74,10 +74,9 @@ class OpenVinoRuntime(EngineLoop):
             answer.finish(reason, token_ids, logprobs)
         elif token_ids:
             answer.push(token_ids, logprobs)
-            if answer.text.stopped:
+            if reason := answer.cut:
                 handle.stop()
-                answer.finish("stop")
-                reason = "stop"
+                answer.finish(reason)
         if reason:
             del self._handles[id(answer)]
         return bool(reason)

@@ -29,7 +29,8 @@ class TorchRuntime(EngineLoop):
         ).eval()
         self._processor = Qwen2VLImageProcessor.from_pretrained(folder, local_files_only=True)
         self._image_token = self._model.config.image_token_id
-        self._eos = self._model.generation_config.eos_token_id
+        ends = self._model.generation_config.eos_token_id
+        self._ends = set(ends if isinstance(ends, list) else [ends])
         self._thread.start()
 
     def has_slot(self, running: int) -> bool:
@@ -45,14 +46,13 @@ class TorchRuntime(EngineLoop):
         with torch.inference_mode(), _encoded_at(self._model, answer):
             self._model.generate(
                 **self._inputs(answer),
-                **_generation_arguments(answer, self._eos),
+                **_generation_arguments(answer),
                 streamer=tokens,
                 logits_processor=[tokens.scores],
                 stopping_criteria=[_Stopped(answer)],
             )
         if not answer.cancelled:
-            ended = answer.text.stopped or tokens.last == self._eos
-            answer.finish("stop" if ended else "length")
+            answer.finish(answer.cut or ("stop" if tokens.last in self._ends else "length"))
             return running
         return []
 
@@ -108,7 +108,7 @@ class _Stopped(StoppingCriteria):  # type: ignore[misc]
         self._answer = answer
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
-        return torch.tensor([self._answer.cancelled or self._answer.text.stopped])
+        return torch.tensor([self._answer.cancelled or bool(self._answer.cut)])
 
 
 @contextmanager
@@ -131,7 +131,7 @@ def _expanded(ids: list[int], image_token: int, counts: list[int]) -> list[int]:
     return [token for i in ids for token in ([i] * next(left) if i == image_token else [i])]
 
 
-def _generation_arguments(answer: Answer, eos: int) -> dict[str, Any]:
+def _generation_arguments(answer: Answer) -> dict[str, Any]:
     sampling = answer.generation.sampling
     arguments: dict[str, Any] = {"max_new_tokens": answer.max_tokens, "do_sample": sampling.temperature > 0}
     if sampling.ignore_eos:
