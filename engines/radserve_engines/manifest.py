@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from radserve_engines.calibration import Calibration
 from radserve_engines.errors import ManifestError, QuestionRefused
 from radserve_engines.generation import Sampling
 from radserve_imaging import ImagePolicy, ImagingError
@@ -25,6 +26,8 @@ class EngineManifest:
     """One engine. `files` maps names in the engine's folder to SHA-256; raises ManifestError on ill values.
 
     `runtime_options` go to the target's runtime as they are, for instance OpenVINO's INFERENCE_PRECISION_HINT.
+    Without `confidence` the engine's answers carry none; the JSON of such an engine, and so its digest, has no such
+    field at all.
     """
 
     name: str
@@ -42,6 +45,7 @@ class EngineManifest:
     runtime_options: Mapping[str, Any] = field(default_factory=dict)
     tools: Mapping[str, str] = field(default_factory=dict)
     gate: Mapping[str, Any] = field(default_factory=lambda: {"status": "not run"})
+    confidence: Calibration | None = None
 
     def __post_init__(self) -> None:
         if self.target not in TARGETS:
@@ -58,6 +62,7 @@ class EngineManifest:
     def to_json(self) -> dict[str, Any]:
         """As JSON values; `from_json` gives the same manifest back."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        calibration = plain.pop("confidence")
         return {
             "schema": SCHEMA,
             **plain,
@@ -68,6 +73,7 @@ class EngineManifest:
             "tools": dict(self.tools),
             "runtime_options": dict(self.runtime_options),
             "gate": dict(self.gate),
+            **({"confidence": calibration.to_json()} if calibration else {}),
         }
 
     @classmethod
@@ -85,6 +91,8 @@ class EngineManifest:
             given["image_policy"] = ImagePolicy.from_json(given["image_policy"])
             given["decoding"] = Sampling().merged(given["decoding"])
             given["adapters"] = tuple(given.get("adapters", ()))
+            if "confidence" in given:
+                given["confidence"] = Calibration.from_json(given["confidence"])
             return cls(**given)
         except KeyError as error:
             raise ManifestError(f"{FILE_NAME}: field {error} is missing") from error

@@ -3,8 +3,10 @@
 Inputs: `messages` STRING[1], JSON chat messages with {"type": "image"} parts as placeholders; `pixels` UINT8[-1],
 the images' RGB bytes one after another; `image_sizes` INT32[-1,2], height and width; `sampling` STRING[1], JSON.
 Outputs: `text` STRING[1], what was added; `token_ids` INT32[-1]; `logprobs` FP32[-1], when asked for;
-`finish_reason` STRING[1] and `timings` STRING[1], JSON, with the last response only (each tensor costs time in every
-response, so what has nothing to say is left out). An error's message is JSON with code, message and param.
+`finish_reason` STRING[1], `timings` STRING[1], JSON, and `confidence` STRING[1], the JSON of a `Judgement`, with the
+last response only (each tensor costs time in every response, so what has nothing to say is left out). Confidence is
+judged here, beside the manifest that calibrates it and for all runtimes alike; a gateway only passes it on. An
+error's message is JSON with code, message and param.
 
 An empty list of messages asks for the engine itself: one response whose `text` is JSON with the manifest, the
 engine digest and the load. The engine's own loop has to turn for it, so it is also the health check.
@@ -21,8 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from radserve_engines.calibration import judge
 from radserve_engines.errors import EngineError, EngineFailed, QuestionRefused
-from radserve_engines.generation import Delta, Generation
+from radserve_engines.generation import Delta, Generation, Score
+from radserve_engines.question_type import last_question
 from radserve_engines.runtime.process import ProcessRuntime
 from radserve_engines.runtime.protocol import Handle, Load, Runtime
 
@@ -81,7 +85,7 @@ class ClinicalVqa:
         sampling = self._runtime.manifest.decoding.merged(_json_input(self._pb, request, "sampling"))
         with self._lock:  # so that the last delta cannot come before the question is known to be live
             generation = Generation(tuple(messages), images, sampling)
-            handle = self._runtime.submit(generation, lambda item: self._send(sender, item))
+            handle = self._runtime.submit(generation, lambda item: self._send(sender, item, generation))
             self._live[id(sender)] = (sender, handle)
 
     def _describe(self, sender: Any) -> None:
@@ -92,8 +96,8 @@ class ClinicalVqa:
         text = {"engine": manifest.to_json(), "digest": manifest.digest, **asdict(self._runtime.load())}
         self._send(sender, json.dumps(text))
 
-    def _send(self, sender: Any, content: Delta | EngineError | str) -> None:
-        response = self._response(content)
+    def _send(self, sender: Any, content: Delta | EngineError | str, asked: Generation | None = None) -> None:
+        response = self._response(content, asked)
         if isinstance(content, Delta) and not content.finish_reason:
             sender.send(response)
             return
@@ -101,7 +105,7 @@ class ClinicalVqa:
             self._live.pop(id(sender), None)
         sender.send(response, flags=self._pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
-    def _response(self, content: Delta | EngineError | str) -> Any:
+    def _response(self, content: Delta | EngineError | str, asked: Generation | None) -> Any:
         if isinstance(content, EngineError):
             message = json.dumps(content.to_json())
             return self._pb.InferenceResponse(error=self._pb.TritonError(message))
@@ -113,7 +117,14 @@ class ClinicalVqa:
             tensors["finish_reason"] = _string(delta.finish_reason)
         if delta.timings:
             tensors["timings"] = _string(json.dumps(delta.timings.to_json()))
+        if delta.score and asked:
+            tensors["confidence"] = _string(json.dumps(self._judge(delta.score, asked)))
         return self._pb.InferenceResponse([self._pb.Tensor(name, value) for name, value in tensors.items()])
+
+    def _judge(self, score: Score, asked: Generation) -> dict[str, Any]:
+        calibration = self._runtime.manifest.confidence
+        question = last_question(asked.messages)
+        return judge(calibration, question, score, asked.sampling.temperature).to_json()
 
     def _watch(self) -> None:
         """Cancel the questions whose client has gone, and keep Triton's gauges true."""
