@@ -22,7 +22,7 @@ Image = str | Path | bytes
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer. `clinical` holds provenance, rendering records, warnings and timings."""
+    """A whole answer. `clinical` holds provenance, rendering records, confidence, warnings and timings."""
 
     text: str
     model: str

@@ -16,6 +16,7 @@ async def ask_aloud(client: AsyncClient, image_ids: Sequence[str], question: str
     async for item in client.stream_about(image_ids, question, **options):
         if isinstance(item, Answer):
             print()
+            _tell_confidence(item)
             _tell_cost(item, (first or time.perf_counter()) - began)
             return item
         first = first or time.perf_counter()
@@ -36,6 +37,15 @@ def tell_record(record: Mapping[str, Any], indent: str = "  ") -> None:
         if value in (None, [], ()):
             continue
         print(f"{indent}{name:<{width}}  {_plain(value)}")
+
+
+def _tell_confidence(answer: Answer) -> None:
+    confidence, basis = answer.clinical.get("confidence"), answer.clinical.get("confidence_basis") or {}
+    if confidence is not None:
+        said = "not confident" if answer.clinical["abstained"] else "confident"
+        print(f"   {said} ({100 * confidence:.0f} %)")
+    elif basis.get("reason"):
+        print(f"   confidence unknown: {basis['reason']}")
 
 
 def _tell_cost(answer: Answer, first_s: float) -> None:

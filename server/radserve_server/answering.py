@@ -143,12 +143,13 @@ class RunningAnswer:
         metrics.queue_seconds.observe((timings["admission_ms"] + timings.get("queue_ms", 0)) / 1000)
         metrics.e2e_seconds.observe(timings["total_ms"] / 1000)
         metrics.success.labels(last.finish_reason).inc()
+        metrics.note_confidence(last.confidence or {})
         usage = {
             "prompt_tokens": prompt,
             "completion_tokens": completion,
             "total_tokens": prompt + completion,
         }
-        clinical = describe_answer(self._asked.engine, self._records, last.finish_reason, timings)
+        clinical = describe_answer(self._asked.engine, self._records, last, timings)
         return Ending(last.finish_reason, usage, clinical)
 
 

@@ -9,7 +9,8 @@ from radserve_server.answering import Ending
 from radserve_server.backend import Delta
 
 _LEAST_LOGPROB = -9999.0  # OpenAI's own stand-in for minus infinity, which JSON cannot say
-_OPENAI_REASONS = {"stop": "stop", "length": "length", "repetition": "stop"}
+# An answer that was cut because it repeated itself is not complete, so it must not look like "stop".
+_OPENAI_REASONS = {"stop": "stop", "length": "length", "repetition": "length"}
 
 
 def join_text(deltas: Iterable[Delta]) -> str:

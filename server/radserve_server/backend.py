@@ -28,9 +28,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A piece of an answer; the last has a `finish_reason` (stop, length, cancelled, repetition) and `timings`.
+    """A piece of an answer; the last has a `finish_reason` (stop, length, cancelled, repetition) and what follows it.
 
     `timings`: queue_ms, vision_ms, prefill_ms, decode_ms, prompt_tokens, image_tokens, completion_tokens.
+    `confidence`: confidence, abstained, question_type, threshold, stated_risk, answer_logprob and reason, as the
+    engine judges by its manifest; None from an engine that does not.
     """
 
     text: str
@@ -38,6 +40,7 @@ class Delta:
     logprobs: tuple[float, ...]
     finish_reason: str = ""
     timings: Mapping[str, float | int] | None = None
+    confidence: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,19 @@ DESCRIPTION = """Ask a medical vision-language model about images, DICOM include
 
 Every error has the shape `{"error": {"message", "type", "param", "code"}}` with a true HTTP status; 429 and
 503 carry `Retry-After`. What is ours in OpenAI's answers stands under `clinical`: the engine and its digest,
-the rendering record of each image, warnings and timings in ms. For demonstration and research, not for
-clinical use, unless the engine's own gate and labelling say otherwise."""
+the rendering record of each image, confidence, warnings and timings in ms.
+
+`clinical.confidence` is the calibrated probability, 0 to 1, that the answer is right. `clinical.abstained` is true
+below the engine's threshold for the type of the last user question, closed or open; then a warning says so, and the
+answer is given all the same. `clinical.confidence_basis` has the type, the threshold, the stated risk (the share of
+wrong answers among those not abstained from, at most), and the logarithm of the answer's probability to the model;
+where confidence and abstained are null (sampling at a temperature, a cut answer, an engine without calibration), its
+`reason` says why.
+
+An answer that repeats itself endlessly is cut: `clinical.finish_reason` is `repetition`, OpenAI's `finish_reason` is
+`length`, since the answer is not complete.
+
+For demonstration and research, not for clinical use, unless the engine's own gate and labelling say otherwise."""
 
 _SCHEMA = "#/components/schemas/"
 _MODELS = (ChatRequest, VqaRequest, RenderRequest, SeriesRequest)

@@ -28,6 +28,15 @@ _CLINICAL = {
     "engine": {"name": "radserve-demo", "digest": "sha256:…", "precision": "int8", "gate": "passed"},
     "images": [_RECORD],
     "finish_reason": "stop",
+    "confidence": 0.83,
+    "abstained": False,
+    "confidence_basis": {
+        "question_type": "closed",
+        "threshold": 0.6,
+        "stated_risk": 0.3,
+        "answer_logprob": -0.25,
+        "reason": None,
+    },
     "warnings": [],
     "timings": {"decode_render_ms": 4.1, "ttft_ms": 31.2, "total_ms": 58.0, "prefill_ms": 9.7},
 }

@@ -20,6 +20,17 @@ MANIFEST: Mapping[str, Any] = {
 }
 
 
+CONFIDENCE: Mapping[str, Any] = {
+    "confidence": 0.83,
+    "abstained": False,
+    "question_type": "closed",
+    "threshold": 0.6,
+    "stated_risk": 0.3,
+    "answer_logprob": -0.25,
+    "reason": None,
+}
+
+
 @dataclass(slots=True)
 class FakeBackend:
     """Says `words`; `down`, `refusal` and `fail_after` (tokens) make it fail, the delays (s) make it slow.
@@ -34,6 +45,7 @@ class FakeBackend:
     finish_reason: str = "stop"
     down: bool = False
     refusal: QuestionRefused | None = None
+    confidence: Mapping[str, Any] | None = field(default_factory=lambda: dict(CONFIDENCE))
     manifest: Mapping[str, Any] = field(default_factory=lambda: dict(MANIFEST))
     running: int = 0
     cancelled: int = 0
@@ -87,4 +99,4 @@ class FakeBackend:
             "image_tokens": 64 * len(question.images),
             "completion_tokens": len(words),
         }
-        yield Delta("", (), (), "length" if cut else self.finish_reason, timings)
+        yield Delta("", (), (), "length" if cut else self.finish_reason, timings, self.confidence)

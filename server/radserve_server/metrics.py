@@ -1,5 +1,8 @@
 """Prometheus metrics, with vLLM's names and buckets under our prefix; no label holds anything of a patient."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from radserve_server.errors import GatewayError
@@ -8,6 +11,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _TTFT = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0)
 _ITL = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 _LATENCY = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0)
+_SHARE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _WORK = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 
 
@@ -34,6 +38,10 @@ class Metrics:
         self.prompt_tokens = self._counter("prompt_tokens", "tokens of questions, image tokens included")
         self.generation_tokens = self._counter("generation_tokens", "tokens of answers")
         self.success = self._counter("request_success", "finished answers", "finished_reason")
+        self.confidence = self._histogram("answer_confidence", "calibrated confidence of answers", _SHARE)
+        self.abstentions = self._counter(
+            "abstentions", "answers below the confidence threshold", "question_type"
+        )
         self.failures = self._counter("request_failures", "questions without an answer", "code")
         self.running = self._gauge("num_requests_running", "questions being answered")
         self.waiting = self._gauge("num_requests_waiting", "questions waiting for a place")
@@ -44,6 +52,14 @@ class Metrics:
     def note_failure(self, error: GatewayError) -> None:
         """Count a request that got an error, or nobody to give an answer to."""
         self.failures.labels(error.code).inc()
+
+    def note_confidence(self, judged: Mapping[str, Any]) -> None:
+        """Count what the engine judged of an answer; nothing if it could not."""
+        if judged.get("confidence") is None:
+            return
+        self.confidence.observe(judged["confidence"])
+        if judged["abstained"]:
+            self.abstentions.labels(judged["question_type"]).inc()
 
     def render(self) -> bytes:
         """In Prometheus' text format."""

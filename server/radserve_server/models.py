@@ -56,6 +56,7 @@ def _model(engine: Engine) -> dict[str, Any]:
         "image_policy": engine.policy.to_json(),
         "decoding": manifest.get("decoding"),
         "context_length": manifest.get("context_length"),
+        "confidence": manifest.get("confidence"),
     }
     head = {"id": engine.name, "object": "model", "created": engine.since, "owned_by": "radserve"}
     return {**head, "clinical": details}

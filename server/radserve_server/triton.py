@@ -140,13 +140,14 @@ def _decode(response: Any) -> Delta:
     """One response's tensors; a BYTES element is preceded by its length, 4 bytes."""
     outputs = zip(response.outputs, response.raw_output_contents, strict=False)
     raw = {output.name: content for output, content in outputs}
-    timings = raw.get("timings", b"")[4:]
+    timings, confidence = raw.get("timings", b"")[4:], raw.get("confidence", b"")[4:]
     return Delta(
         text=raw.get("text", b"")[4:].decode(),
         token_ids=tuple(np.frombuffer(raw.get("token_ids", b""), "<i4").tolist()),
         logprobs=tuple(np.frombuffer(raw.get("logprobs", b""), "<f4").tolist()),
         finish_reason=raw.get("finish_reason", b"")[4:].decode(),
         timings=json.loads(timings) if timings else None,
+        confidence=json.loads(confidence) if confidence else None,
     )
 
 

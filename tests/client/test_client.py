@@ -25,7 +25,7 @@ from radserve_client import (
 )
 from radserve_client.cli import main
 from radserve_server.app import create_app
-from radserve_server.fake import FakeBackend
+from radserve_server.fake import CONFIDENCE, FakeBackend
 from radserve_server.serve import configure
 from radserve_server.settings import Settings
 
@@ -126,6 +126,32 @@ def test_the_command_asks_and_renders(
     assert main(["render", str(ct), "--out", str(out), "--window", "40", "80", "--url", url]) == 0
     assert out.read_bytes().startswith(PNG_SIGNATURE)
     assert "center 40.0, width 80.0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("judged", "words"),
+    [
+        ({"confidence": 0.832, "abstained": False}, "   confident (83 %)"),
+        ({"confidence": 0.412, "abstained": True}, "   not confident (41 %)"),
+        (
+            {"confidence": None, "abstained": None, "reason": "not calibrated"},
+            "   confidence unknown: not calibrated",
+        ),
+    ],
+)
+def test_the_command_says_how_sure_the_model_is(
+    url: str,
+    ct: Path,
+    backend: FakeBackend,
+    capsys: pytest.CaptureFixture[str],
+    judged: dict[str, object],
+    words: str,
+) -> None:
+    backend.confidence = {**CONFIDENCE, **judged}
+    assert main(["ask", str(ct), "--question", "Is this a CT?", "--url", url]) == 0
+    said = capsys.readouterr().out
+    assert words in said.splitlines()
+    assert ("!" in said) is (judged["abstained"] is True)
 
 
 @pytest.mark.parametrize(

@@ -127,10 +127,10 @@ def test_a_cut_answer_says_so(gateway, chat):
     assert any("cut" in warning for warning in body["clinical"]["warnings"])
 
 
-def test_a_repetition_is_a_stop_to_openai_and_a_warning_here(gateway, chat):
+def test_a_repetition_is_not_complete_to_openai_and_a_warning_here(gateway, chat):
     gateway.backend.finish_reason = "repetition"
     body = (gateway.http.post(URL, json=chat())).json()
-    assert body["choices"][0]["finish_reason"] == "stop"
+    assert body["choices"][0]["finish_reason"] == "length"
     assert body["clinical"]["finish_reason"] == "repetition"
     assert any("repeated" in warning for warning in body["clinical"]["warnings"])
 

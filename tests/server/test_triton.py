@@ -28,11 +28,12 @@ TRITON = textwrap.dedent(
     def text(value):
         return struct.pack("<I", len(value.encode())) + value.encode()
 
-    def respond(answer, reason="", timings="", ids=(), logprobs=()):
+    def respond(answer, reason="", timings="", ids=(), logprobs=(), confidence=""):
         response = pb.ModelInferResponse(model_name="clinical_vqa")
         values = [("text", text(answer)), ("token_ids", struct.pack(f"<{len(ids)}i", *ids)),
                   ("logprobs", struct.pack(f"<{len(logprobs)}f", *logprobs)),
-                  ("finish_reason", text(reason)), ("timings", text(timings))]
+                  ("finish_reason", text(reason)), ("timings", text(timings)),
+                  ("confidence", text(confidence))]
         for name, raw in values:
             response.outputs.add(name=name)
             response.raw_output_contents.append(raw)
@@ -64,7 +65,7 @@ TRITON = textwrap.dedent(
                     shapes = [raw["pixels"][0], raw["image_sizes"][0], len(raw["pixels"][1])]
                     yield respond(json.dumps(shapes), ids=(1, 2), logprobs=(-0.5, -1.0))
                     await asyncio.sleep(sampling.get("seed", 0))
-                    yield respond("", "stop", '{"prompt_tokens": 3}')
+                    yield respond("", "stop", '{"prompt_tokens": 3}', confidence='{"confidence": 0.5}')
                     done = True
                 finally:
                     counts["running"] -= 1
@@ -120,6 +121,7 @@ async def test_an_answer_comes_delta_by_delta_with_ids_logprobs_and_timings(back
     first, last = [delta async for delta in backend.stream(ask())]
     assert (first.token_ids, first.logprobs, first.finish_reason) == ((1, 2), (-0.5, -1.0), "")
     assert (last.finish_reason, last.timings) == ("stop", {"prompt_tokens": 3})
+    assert (first.confidence, last.confidence) == (None, {"confidence": 0.5})
 
 
 async def test_images_travel_as_one_array_with_their_sizes(backend):
