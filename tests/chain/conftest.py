@@ -93,6 +93,16 @@ def chain() -> Iterator[Chain]:
 @pytest.fixture
 def own_chain() -> Iterator[Callable[..., Chain]]:
     """Starts a chain that the test may break; ended after it."""
+    yield from starting()
+
+
+@pytest.fixture(scope="module")
+def module_chain() -> Iterator[Callable[..., Chain]]:
+    """Starts a chain with arguments of its own for a module's tests; ended after them."""
+    yield from starting()
+
+
+def starting() -> Iterator[Callable[..., Chain]]:
     started: list[Chain] = []
 
     def start_one(*arguments: str) -> Chain:
