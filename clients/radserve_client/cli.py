@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from radserve_client.client import DEFAULT_URL, AsyncClient
+from radserve_client.engine_command import add_engine_word
 from radserve_client.errors import ApiError, RadserveError
 from radserve_client.gathering import gather
 from radserve_client.progress import Progress
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--image", type=Path, help="your own DICOM, PNG or JPEG instead of the sample CT")
     demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="where the picture goes")
     demo.set_defaults(run=_demo)
+    add_engine_word(words)
     key = words.add_parser("key", help="make an API key; prints the key, and the line for the key file")
     key.add_argument("name", help="who the key is for")
     key.set_defaults(run=_key)

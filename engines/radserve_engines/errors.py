@@ -2,6 +2,7 @@
 
 EngineError
 ├── ManifestError            the engine folder is not what its manifest says, or the manifest is unreadable
+├── EvaluationError          a question set, a target or earlier results cannot be used, or the server is gone
 ├── EngineFailed             the runtime broke under this question (ours to mend)
 └── QuestionRefused          the question cannot be answered by this engine (the caller's to mend)
 """
@@ -28,6 +29,12 @@ class ManifestError(EngineError):
     """engine.json is missing, malformed, or contradicts the files beside it."""
 
     code = "manifest"
+
+
+class EvaluationError(EngineError):
+    """A question set, a target or earlier results cannot be used, or the server is gone; says how to go on."""
+
+    code = "evaluation"
 
 
 class EngineFailed(EngineError):

@@ -16,10 +16,13 @@ _RUNTIMES = {
 }
 
 
-def load_runtime(folder: Path, **options: Any) -> Runtime:
-    """Check the engine folder and bring its runtime up. Raises ManifestError naming what is wrong or missing."""
+def load_runtime(folder: Path, *, despite_gate: bool = False, **options: Any) -> Runtime:
+    """Check the engine folder and bring its runtime up. Raises ManifestError naming what is wrong or missing.
+
+    `despite_gate` loads an engine that failed its gate too: for judging it, not for serving.
+    """
     manifest = read_manifest(folder)
-    if manifest.gate.get("status") == "failed":
+    if manifest.gate.get("status") == "failed" and not despite_gate:
         raise ManifestError(f"engine {manifest.name!r} failed its gate: {manifest.gate.get('reasons')}")
     if manifest.target not in _RUNTIMES:
         raise ManifestError(f"no runtime for target {manifest.target!r} in this version")

@@ -1,0 +1,104 @@
+"""`answers.jsonl` and `run.json`: what was answered so far, kept as it comes, so that a run can go on."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from radserve_engines.errors import EvaluationError
+from radserve_engines.evaluation.asking import Ask, Key, Outcome
+
+ANSWERS, RUN = "answers.jsonl", "run.json"
+_SAME = ("target", "sets", "limit", "max_tokens")
+_OUTCOME = tuple(field.name for field in fields(Outcome))
+
+
+class Journal:
+    """One run in one folder; `run` says whose answers these are: another target's, set's or limit's are refused.
+
+    A question that ended in an error counts as not answered: a later line replaces it.
+    """
+
+    def __init__(self, folder: Path, run: Mapping[str, Any], *, fresh: bool = False) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        if fresh:
+            (folder / ANSWERS).unlink(missing_ok=True)
+        elif (folder / ANSWERS).is_file():
+            _refuse_another(folder, run)
+        (folder / RUN).write_text(json.dumps(run, indent=2, sort_keys=True) + "\n", "utf-8")
+        self.outcomes = _read_answers(folder / ANSWERS, mend=True)
+        self._lines = (folder / ANSWERS).open("a", encoding="utf-8")
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self._lines.close()
+
+    def lacks(self, ask: Ask) -> bool:
+        """Whether it still has to be asked."""
+        outcome = self.outcomes.get(ask.key)
+        return outcome is None or outcome.error is not None
+
+    def write(self, ask: Ask, outcome: Outcome) -> None:
+        """Append one line, and let it reach the file."""
+        self.outcomes[ask.key] = outcome
+        self._lines.write(json.dumps(_line(ask, outcome), ensure_ascii=False) + "\n")
+        self._lines.flush()
+
+
+def read_results(folder: Path) -> tuple[dict[str, Any], dict[Key, Outcome]]:
+    """The run and the answers of an earlier evaluation. Raises EvaluationError when the folder has none."""
+    try:
+        run = json.loads((folder / RUN).read_text("utf-8"))
+        answers = _read_answers(folder / ANSWERS, mend=False)
+    except (OSError, ValueError) as error:
+        raise EvaluationError(f"{folder} does not hold an evaluation's results: {error}") from error
+    return run, answers
+
+
+def _line(ask: Ask, outcome: Outcome) -> dict[str, Any]:
+    raw = None if outcome.logprob is None else round(math.exp(outcome.logprob), 6)
+    given = asdict(outcome)
+    return {
+        "id": ask.item.id,
+        "set": ask.set,
+        "condition": ask.condition,
+        "answer": given.pop("text"),
+        "raw_confidence": raw,
+        **{**given, "seconds": round(outcome.seconds, 4)},
+    }
+
+
+def _read_answers(path: Path, *, mend: bool) -> dict[Key, Outcome]:
+    """A last line that was cut when the process died is dropped, and, to `mend`, cut off the file."""
+    outcomes: dict[Key, Outcome] = {}
+    data = path.read_bytes() if path.is_file() else b""
+    whole = data[: data.rfind(b"\n") + 1]
+    for number, line in enumerate(whole.splitlines(), 1):
+        try:
+            row = json.loads(line)
+            row["text"] = row["answer"]
+            key = row["condition"], row["set"], row["id"]
+            outcomes[key] = Outcome(**{name: row[name] for name in _OUTCOME})
+        except (ValueError, KeyError, TypeError) as error:
+            raise EvaluationError(f"{path}:{number}: not a line of an evaluation: {error!r}") from error
+    if mend and len(whole) < len(data):
+        path.write_bytes(whole)
+    return outcomes
+
+
+def _refuse_another(folder: Path, run: Mapping[str, Any]) -> None:
+    earlier, _ = read_results(folder)
+    for name in _SAME:
+        if earlier.get(name) != run[name]:
+            raise EvaluationError(
+                f"{folder} holds answers of another run: its {name} was {earlier.get(name)!r}, now it is "
+                f"{run[name]!r}. Take another --out, or begin anew with --fresh"
+            )

@@ -1,0 +1,33 @@
+"""From what a user names to who answers: an engine folder, a server's address, an OpenAI-compatible endpoint."""
+
+import os
+from pathlib import Path
+
+from radserve_engines.errors import EvaluationError
+from radserve_engines.evaluation.asking import Answerer
+
+KEY_VARIABLE, OPENAI_KEY_VARIABLE = "RADSERVE_API_KEY", "OPENAI_API_KEY"
+
+
+def open_target(target: str, *, model: str | None = None, max_tokens: int | None = None) -> Answerer:
+    """Raises EngineError saying what is wrong with it.
+
+    An address that ends in /v1 is an OpenAI-compatible endpoint, and may get OpenAI's key; others never do.
+    """
+    if target.startswith(("http://", "https://")):
+        from radserve_engines.evaluation.server_answerer import ServerAnswerer
+
+        key = os.environ.get(KEY_VARIABLE)
+        if target.rstrip("/").endswith("/v1"):
+            key = key or os.environ.get(OPENAI_KEY_VARIABLE)
+        return ServerAnswerer(target, model=model, api_key=key, max_tokens=max_tokens)
+    folder = Path(target)
+    if not folder.is_dir():
+        raise EvaluationError(
+            f"{target} is neither a folder nor an address that begins with http:// or https://"
+        )
+    if model is not None:
+        raise EvaluationError("--model is for an endpoint: an engine folder holds one model")
+    from radserve_engines.evaluation.engine_answerer import open_engine
+
+    return open_engine(folder, target, max_tokens)
