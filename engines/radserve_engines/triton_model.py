@@ -4,9 +4,9 @@ Inputs: `messages` STRING[1], JSON chat messages with {"type": "image"} parts as
 the images' RGB bytes one after another; `image_sizes` INT32[-1,2], height and width; `sampling` STRING[1], JSON.
 Outputs: `text` STRING[1], what was added; `token_ids` INT32[-1]; `logprobs` FP32[-1], when asked for;
 `finish_reason` STRING[1], `timings` STRING[1], JSON, and `confidence` STRING[1], the JSON of a `Judgement`, with the
-last response only (each tensor costs time in every response, so what has nothing to say is left out). Confidence is
-judged here, beside the manifest that calibrates it and for all runtimes alike; a gateway only passes it on. An
-error's message is JSON with code, message and param.
+last response only (each tensor costs time in every response, so what has nothing to say is left out). `confidence`
+is an addition to the contract as first designed: it is judged here, beside the manifest that calibrates it and for
+all runtimes alike, and a gateway only passes it on. An error's message is JSON with code, message and param.
 
 An empty list of messages asks for the engine itself: one response whose `text` is JSON with the manifest, the
 engine digest and the load. The engine's own loop has to turn for it, so it is also the health check.

@@ -81,6 +81,7 @@ def test_an_engine_that_says_one_token_for_ever_is_cut(target: str, tmp_path: Pa
     runtime = load_runtime(tmp_path)
     last = ask(runtime, max_tokens=500).rest()[-1]
     again = ask(runtime, max_tokens=100, ignore_eos=True).rest()[-1]
+    assert runtime.probe(5)  # the loop has counted what it has sent
     load = runtime.load()
     runtime.close()
     assert (last.finish_reason, last.timings.completion_tokens) == ("repetition", 32)

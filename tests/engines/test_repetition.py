@@ -67,6 +67,7 @@ def test_an_answer_that_repeats_itself_is_cut_and_its_slot_freed(fake: FakeRunti
     assert text.startswith("see the lung no no") and text.count(" no") == LEAST_TOKENS
     assert last.timings.completion_tokens == sum(len(delta.token_ids) for delta in deltas) < 50
     assert last.score.whole is False
+    assert fake.probe(5)  # the loop has counted what it has sent
     assert fake.load().running == 0
 
 
