@@ -49,7 +49,7 @@ class ServerAnswerer:
 
     async def identify(self) -> Identity:
         """By GET /models; an endpoint without that is known by the model's name alone."""
-        response = await self._send("GET", "/models")
+        response = await self._send("GET", "/models", pauses_s=self._pauses_s[:2])
         found = _models(response)
         if self._model is None:
             if found is None:
@@ -103,9 +103,16 @@ class ServerAnswerer:
     def _refuses_logprobs(self, response: httpx.Response) -> bool:
         return self._logprobs and response.status_code in (400, 422) and "logprobs" in response.text
 
-    async def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        pauses_s: tuple[float, ...] | None = None,
+    ) -> httpx.Response:
         """Again after a pause while nobody answers or the server is busy. Raises EvaluationError after the last."""
-        for pause in (*self._pauses_s, None):
+        pauses_s = self._pauses_s if pauses_s is None else pauses_s
+        for pause in (*pauses_s, None):
             try:
                 response = await self._http.request(method, path, json=body)
                 trouble = _tell(response)
@@ -118,7 +125,7 @@ class ServerAnswerer:
                 trouble = str(error) or type(error).__name__
             if pause is not None:
                 await asyncio.sleep(pause)
-        tries = len(self._pauses_s) + 1
+        tries = len(pauses_s) + 1
         raise EvaluationError(f"{self._location} does not answer, tried {tries} times: {trouble}")
 
 
