@@ -86,6 +86,20 @@ def test_going_on_asks_only_what_is_missing_and_what_failed(write_set, tmp_path)
     assert third.asked == []
 
 
+def test_each_answer_is_in_the_file_before_the_next_question_is_asked(write_set, tmp_path):
+    """So that a process that is killed loses none."""
+    out, seen = tmp_path / "out", []
+
+    class Watching(Script):
+        async def answer(self, ask):
+            seen.append(len(lines(out)))
+            return await super().answer(ask)
+
+    settings = Settings(sensitivity=False, concurrency=1)
+    collect_answers(Watching("yes"), load_sets([write_set(*[{}] * 5)]), out, settings)
+    assert seen == [0, 1, 2, 3, 4]
+
+
 def test_another_target_set_or_limit_is_refused_unless_fresh(write_set, tmp_path):
     path, out = write_set({}, {}), tmp_path / "out"
     collect_answers(Script("yes"), load_sets([path]), out, PLAIN)
