@@ -10,7 +10,7 @@ from radserve_engines.errors import EvaluationError
 from radserve_engines.evaluation.asking import Key, Outcome
 from radserve_engines.evaluation.comparison import Comparison, compare
 from radserve_engines.evaluation.curves import draw_curves
-from radserve_engines.evaluation.evaluating import Answers, Settings, collect_answers
+from radserve_engines.evaluation.evaluating import Answers, Settings, collect_answers, compare_answers
 from radserve_engines.evaluation.journal import ANSWERS, read_results
 from radserve_engines.evaluation.question_sets import QuestionSet, load_set, load_sets
 from radserve_engines.evaluation.report import Report, build_report
@@ -81,9 +81,7 @@ def _ask_other(wanted: Wanted, sets: Sequence[QuestionSet], answers: Answers) ->
     )
     other = open_target(str(wanted.compare), max_tokens=settings.max_tokens)
     theirs = collect_answers(other, sets, wanted.out / COMPARED, settings, fresh=wanted.fresh)
-    outcomes = {one.ask.key: one.outcome for one in theirs.judged}
-    identity = theirs.identity.to_json()
-    return compare(answers.under("original"), outcomes, identity, wanted.settings.seed)
+    return compare_answers(answers, theirs)
 
 
 def _read_earlier(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from radserve_engines.errors import EvaluationError
 from radserve_engines.evaluation.asking import Answerer, Ask, Identity, Outcome, plan_asks
+from radserve_engines.evaluation.comparison import Comparison, compare
 from radserve_engines.evaluation.journal import Journal
 from radserve_engines.evaluation.judging import Judged, judge, judge_one
 from radserve_engines.evaluation.progress import EvaluationProgress
@@ -52,6 +53,12 @@ def collect_answers(
     Raises EvaluationError when the target is gone or fails from the start; what was answered stays in `out`.
     """
     return asyncio.run(_collect(answerer, sets, out, settings, fresh))
+
+
+def compare_answers(answers: Answers, other: Answers) -> Comparison:
+    """Both targets' answers to the questions as they are, on those that both were asked."""
+    outcomes = {one.ask.key: one.outcome for one in other.judged}
+    return compare(answers.under("original"), outcomes, other.identity.to_json(), answers.settings.seed)
 
 
 async def _collect(
