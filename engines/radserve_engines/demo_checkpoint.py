@@ -27,7 +27,7 @@ def make_config(tokenizer: Any) -> Any:
         "vocab_size": VOCABULARY,
         "hidden_size": 256,
         "intermediate_size": 768,
-        "num_hidden_layers": 6,
+        "num_hidden_layers": 4,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "max_position_embeddings": CONTEXT,
@@ -39,7 +39,7 @@ def make_config(tokenizer: Any) -> Any:
         "pad_token_id": tokenizer.pad_token_id,
     }
     vision = {
-        "depth": 6,
+        "depth": 8,
         "hidden_size": 256,
         "intermediate_size": 768,
         "num_heads": 4,
@@ -49,7 +49,7 @@ def make_config(tokenizer: Any) -> Any:
         "out_hidden_size": 256,
         # One window covers the whole image, so windowed and full attention are the same at 224 x 224.
         "window_size": IMAGE_SIDE,
-        "fullatt_block_indexes": [1, 3, 5],
+        "fullatt_block_indexes": [1, 3, 5, 7],
     }
     return Qwen2_5_VLConfig(
         text_config=text,

@@ -6,7 +6,7 @@ computed exactly as if it stood alone.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -24,6 +24,9 @@ class Segment:
     question: list[int]
     answer: list[int]
 
+    def __len__(self) -> int:
+        return len(self.question) + len(self.answer)
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -39,12 +42,18 @@ class Batch:
     positions: torch.Tensor
     mask: torch.Tensor
 
+    def to(self, device: torch.device) -> "Batch":
+        """The same on another device."""
+        moved = (getattr(self, field.name).to(device) for field in fields(self))
+        return Batch(*moved)
+
 
 class Packer:
     """Turns questions into rows for one tokenizer."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+        self._known: dict[str, list[int]] = {}
         self.head = self._encode("<|im_start|>user\n<|vision_start|>")
         self.tail = self._encode("<|vision_end|>")
         self._turn = self._encode("<|im_end|>\n<|im_start|>assistant\n")
@@ -57,12 +66,15 @@ class Packer:
         text = item.question.lower() if lower else item.question
         return Segment(self._encode(text) + self._turn, [*self._encode(item.answer), self._end])
 
-    def pack(self, rows: Sequence[Sequence[Segment]], cells: torch.Tensor) -> Batch:
-        """Lay out `rows`; `cells` [rows, kept] are the image tokens kept, in raster order."""
+    def pack(self, rows: Sequence[Sequence[Segment]], cells: torch.Tensor, room: int | None = None) -> Batch:
+        """Lay out `rows`; `cells` [rows, kept] are the image tokens kept, in raster order.
+
+        Each row has `room` tokens for its segments (default: what the longest needs).
+        """
         kept = cells.shape[1]
         prefix = [*self.head, *[self._image] * kept, *self.tail]
         start = len(prefix)
-        length = start + max(sum(len(s.question) + len(s.answer) for s in row) for row in rows)
+        length = start + (room or max(sum(len(segment) for segment in row) for row in rows))
         ids = torch.full((len(rows), length), self._pad)
         ids[:, :start] = torch.tensor(prefix)
         owner = torch.full_like(ids, -1)
@@ -103,8 +115,9 @@ class Packer:
         return positions
 
     def _encode(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
-        return ids
+        if text not in self._known:
+            self._known[text] = self._tokenizer.encode(text, add_special_tokens=False)
+        return self._known[text]
 
 
 def all_cells(rows: int) -> torch.Tensor:

@@ -17,8 +17,8 @@ from radserve_engines.demo_checkpoint import CELLS, GRID, IMAGE_MEAN, IMAGE_STD,
 def normalise_pixels(pixels: torch.Tensor) -> torch.Tensor:
     """Turn uint8 [images, height, width, 3] into normalised float32 [images, 3, height, width]."""
     scaled = pixels.permute(0, 3, 1, 2).float() / 255
-    mean = torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1)
-    return (scaled - mean) / torch.tensor(IMAGE_STD).view(1, 3, 1, 1)
+    mean = torch.tensor(IMAGE_MEAN, device=pixels.device).view(1, 3, 1, 1)
+    return (scaled - mean) / torch.tensor(IMAGE_STD, device=pixels.device).view(1, 3, 1, 1)
 
 
 def patchify(images: torch.Tensor) -> torch.Tensor:
@@ -30,12 +30,23 @@ def patchify(images: torch.Tensor) -> torch.Tensor:
     return frames.reshape(count, CELLS * CELLS, MERGE * MERGE, -1)
 
 
-def encode_images(visual: Any, images: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
-    """Embed the image tokens `cells` [images, kept] of normalised `images`: [images, kept, hidden]."""
+def cell_angles(visual: Any) -> torch.Tensor:
+    """Rotary angles (row, column) of a whole image's patches, [cells, 4, head / 4 * 2]."""
+    device = visual.patch_embed.proj.weight.device
+    angles: torch.Tensor = visual.rot_pos_emb(torch.tensor([[1, GRID, GRID]], device=device))
+    return angles.view(CELLS * CELLS, MERGE * MERGE, -1)
+
+
+def encode_images(
+    visual: Any, images: torch.Tensor, cells: torch.Tensor, angles: torch.Tensor
+) -> torch.Tensor:
+    """Embed the image tokens `cells` [images, kept] of normalised `images`: [images, kept, hidden].
+
+    `angles` are those of `cell_angles`.
+    """
     patches = patchify(images)
     chosen = patches.gather(1, cells[:, :, None, None].expand(-1, -1, *patches.shape[2:]))
     hidden = embed_patches(visual.patch_embed, chosen.flatten(1, 2))
-    angles = visual.rot_pos_emb(torch.tensor([[1, GRID, GRID]])).view(CELLS * CELLS, MERGE * MERGE, -1)
     return encode_patches(visual, hidden, angles[cells].flatten(1, 2), [None] * len(visual.blocks))
 
 

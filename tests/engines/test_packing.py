@@ -4,11 +4,12 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from radserve_engines.answer_loss import NONE, answer_loss, encode_rows
+from radserve_engines.augmentation import Augmentation, augment
 from radserve_engines.demo_checkpoint import CELLS, GRID, IMAGE_TOKENS, make_model
 from radserve_engines.packing import IGNORED, Packer, all_cells, random_cells
 from radserve_engines.tokenizer import train_tokenizer
-from radserve_engines.training import answer_loss, augment
-from radserve_engines.vision_tower import encode_images, normalise_pixels, patchify
+from radserve_engines.vision_tower import cell_angles, encode_images, normalise_pixels, patchify
 from radserve_engines.vqa_data import Question
 
 QUESTIONS = [
@@ -37,7 +38,7 @@ def image():
 def test_vision_tower_equals_the_model_s_own(model, image):
     both = torch.cat((image, image.flip(3)))
     with torch.no_grad():
-        ours = encode_images(model.model.visual, both, all_cells(2))
+        ours = encode_images(model.model.visual, both, all_cells(2), cell_angles(model.model.visual))
         theirs = model.model.visual(
             patchify(both).flatten(0, 2), grid_thw=torch.tensor([[1, GRID, GRID]] * 2)
         )
@@ -45,13 +46,28 @@ def test_vision_tower_equals_the_model_s_own(model, image):
     assert not torch.allclose(ours[0], ours[1])
 
 
+def loss_of(model, packer, segments, image, cells, room=None):
+    batch, angles = packer.pack([segments], cells, room), cell_angles(model.model.visual)
+    hidden = encode_rows(model, batch, image, cells, angles, len(packer.head), NONE)
+    return answer_loss(model, batch, hidden)
+
+
+def test_room_that_is_left_over_changes_nothing(model, tokenizer, image):
+    packer, cells = Packer(tokenizer), all_cells(1)
+    segments = [packer.segment(item) for item in QUESTIONS]
+    with torch.no_grad():
+        roomy = loss_of(model, packer, segments, image, cells, room=200)
+        tight = loss_of(model, packer, segments, image, cells)
+    torch.testing.assert_close(roomy, tight, atol=1e-5, rtol=1e-5)
+
+
 def test_a_packed_question_is_worth_the_same_as_one_alone(model, tokenizer, image):
     """Answer tokens of a segment must not see other segments: the losses would differ."""
     packer, cells = Packer(tokenizer), all_cells(1)
     segments = [packer.segment(item) for item in QUESTIONS]
     with torch.no_grad():
-        packed = answer_loss(model, packer.pack([segments], cells), image, cells)
-        alone = [answer_loss(model, packer.pack([[one]], cells), image, cells) for one in segments]
+        packed = loss_of(model, packer, segments, image, cells)
+        alone = [loss_of(model, packer, [one], image, cells) for one in segments]
     torch.testing.assert_close(packed, torch.stack(alone).mean(), atol=1e-5, rtol=1e-5)
 
 
@@ -80,12 +96,16 @@ def test_dropped_image_tokens_keep_their_places(model, tokenizer, image):
     first = int(batch.positions[0, 0, at][0])
     assert ((rows - first) * CELLS + columns - first).tolist() == cells[0].tolist()
     with torch.no_grad():
-        assert encode_images(model.model.visual, image, cells).shape == (1, 20, 256)
+        assert encode_images(model.model.visual, image, cells, cell_angles(model.model.visual)).shape == (
+            1,
+            20,
+            256,
+        )
 
 
 def test_augmentation_never_mirrors():
     """A bright left edge stays on the left, whatever is drawn."""
     pixels = torch.zeros(64, 224, 224, 3, dtype=torch.uint8)
     pixels[:, :, 30:80] = 255
-    moved = augment(normalise_pixels(pixels), torch.Generator().manual_seed(0))
+    moved = augment(normalise_pixels(pixels), torch.Generator().manual_seed(0), Augmentation())
     assert (moved[..., :112].mean((1, 2, 3)) > moved[..., 112:].mean((1, 2, 3))).all()
