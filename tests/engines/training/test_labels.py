@@ -6,7 +6,7 @@ pytest.importorskip("transformers")
 
 from torch.nn import functional
 
-from radserve_engines.vision_labels import UNKNOWN, Labels, label_loss
+from radserve_engines.training.labels import UNKNOWN, Labels, label_loss
 from radserve_engines.vqa_data import Question
 
 

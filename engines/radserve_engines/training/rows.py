@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from radserve_engines.label_questions import make_question, read_facts
-from radserve_engines.packing import Packer, Segment
+from radserve_engines.training.made_questions import make_question, read_facts
+from radserve_engines.training.packing import Packer, Segment
 from radserve_engines.vqa_data import Question, by_image
 
 

@@ -4,11 +4,11 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from radserve_engines.answer_loss import NONE, answer_loss, encode_rows
-from radserve_engines.augmentation import Augmentation, augment
 from radserve_engines.demo_checkpoint import CELLS, GRID, IMAGE_TOKENS, make_model
-from radserve_engines.packing import IGNORED, Packer, all_cells, random_cells
 from radserve_engines.tokenizer import train_tokenizer
+from radserve_engines.training.augmentation import Augmentation, augment
+from radserve_engines.training.loss import NONE, answer_loss, encode_rows
+from radserve_engines.training.packing import IGNORED, Packer, all_cells, random_cells
 from radserve_engines.vision_tower import cell_angles, encode_images, normalise_pixels, patchify
 from radserve_engines.vqa_data import Question
 

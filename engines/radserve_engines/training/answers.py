@@ -1,47 +1,28 @@
-"""Train the demo checkpoint from random weights: `python -m radserve_engines.training --help`.
+"""Train the whole model to answer: rows of questions that share an image, half of its tokens at first."""
 
-First the vision tower alone learns to tell modality, plane and organ (`vision_warm_up`), then the whole
-model learns to answer. Both schedules run on time, not on steps: learning rate and the share of image
-tokens follow the minutes spent, so a slow machine gives a worse model and not a later one. A run that
-was stopped goes on from the last saved state.
-"""
-
-import argparse
-import json
-import os
-import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from radserve_engines.answer_loss import Regularisation, answer_loss, encode_rows
-from radserve_engines.augmentation import Augmentation, augment
 from radserve_engines.demo_checkpoint import (
     CONTEXT,
-    IMAGE_SIDE,
     IMAGE_TOKENS,
     VOCABULARY,
-    make_model,
     save_checkpoint,
 )
-from radserve_engines.packing import Packer, all_cells, random_cells
-from radserve_engines.timed_training import TimedTraining, warmed_cosine
 from radserve_engines.tokenizer import train_tokenizer
-from radserve_engines.training_rows import Row, RowPlanner
-from radserve_engines.vision_labels import Labels
+from radserve_engines.training.augmentation import Augmentation, augment
+from radserve_engines.training.loss import Regularisation, answer_loss, encode_rows
+from radserve_engines.training.packing import Packer, all_cells, random_cells
+from radserve_engines.training.rows import Row, RowPlanner
+from radserve_engines.training.timed import TimedTraining, warmed_cosine
 from radserve_engines.vision_tower import cell_angles, normalise_pixels
-from radserve_engines.vision_warm_up import VisionTraining, WarmUp
 from radserve_engines.vqa_data import (
-    SETS,
     ImageCache,
     Question,
-    digest_file,
-    load_training_questions,
-    render_images,
 )
 
 
@@ -134,22 +115,6 @@ def make_tokenizer(questions: Sequence[Question]) -> Any:
     return train_tokenizer(texts, VOCABULARY, CONTEXT)
 
 
-def write_record(path: Path, data: Path, warm_up: WarmUp, training: AnswerTraining) -> None:
-    """Say what the checkpoint was made from, how, when and on what: for its model card."""
-    files = [f"{name}/{split}.jsonl" for name in SETS for split in ("train", "validate")]
-    record = {
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "steps": training.step,
-        "minutes": round(training.spent_s / 60, 1),
-        "warm_up": asdict(warm_up),
-        "recipe": asdict(training.recipe),
-        "data_sha256": {name: digest_file(data / name) for name in files},
-        "machine": f"{training.device.type}, {os.cpu_count()} {platform.machine()} cores",
-        "torch": torch.__version__,
-    }
-    path.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
-
-
 def _parameter_groups(model: Any, recipe: Recipe) -> list[dict[str, Any]]:
     groups = []
     for part, share in ((model.model.visual, recipe.vision_rate), (model.model.language_model, 1.0)):
@@ -158,31 +123,3 @@ def _parameter_groups(model: Any, recipe: Recipe) -> list[dict[str, Any]]:
             decay = recipe.weight_decay if decays else 0.0
             groups.append({"params": chosen, "weight_decay": decay, "share": share})
     return groups
-
-
-def main() -> None:
-    """Parse the command line and train."""
-    recipe, warm_up = Recipe(), WarmUp()  # the defaults
-    parser = argparse.ArgumentParser(prog="radserve_engines.training", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the question sets")
-    parser.add_argument("--cache", type=Path, required=True, help="folder for the rendered images")
-    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint/ and the states")
-    parser.add_argument("--minutes", type=float, default=recipe.minutes)
-    parser.add_argument("--warm-up-minutes", type=float, default=warm_up.minutes)
-    parser.add_argument("--seed", type=int, default=recipe.seed)
-    given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-    questions = load_training_questions(given.data)
-    images = render_images(given.data, (item.image for item in questions), given.cache, IMAGE_SIDE)
-    tokenizer = make_tokenizer(questions)
-    model = make_model(tokenizer, given.seed)
-    warm_up = WarmUp(minutes=given.warm_up_minutes, seed=given.seed)
-    VisionTraining(warm_up, model.model.visual, Labels(questions), images, given.out).run()
-    recipe = Recipe(minutes=given.minutes, seed=given.seed)
-    training = AnswerTraining(recipe, model, tokenizer, questions, images, given.out)
-    training.run()
-    write_record(given.out / "training.json", given.data, warm_up, training)
-
-
-if __name__ == "__main__":
-    main()

@@ -2,7 +2,7 @@ from collections import Counter
 
 import numpy as np
 
-from radserve_engines.label_questions import FACTS, make_question, read_facts
+from radserve_engines.training.made_questions import FACTS, make_question, read_facts
 from radserve_engines.vqa_data import Question
 
 

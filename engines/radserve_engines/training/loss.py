@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from radserve_engines.packing import IGNORED, Batch
+from radserve_engines.training.packing import IGNORED, Batch
 from radserve_engines.vision_tower import encode_images
 
 

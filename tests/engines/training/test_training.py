@@ -10,12 +10,12 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from radserve_engines.demo_checkpoint import load_checkpoint, make_model
-from radserve_engines.packing import Packer
-from radserve_engines.timed_training import warmed_cosine
-from radserve_engines.training import AnswerTraining, Recipe, make_tokenizer
-from radserve_engines.training_rows import RowPlanner
-from radserve_engines.vision_labels import Labels
-from radserve_engines.vision_warm_up import VisionTraining, WarmUp
+from radserve_engines.training.answers import AnswerTraining, Recipe, make_tokenizer
+from radserve_engines.training.labels import Labels
+from radserve_engines.training.packing import Packer
+from radserve_engines.training.rows import RowPlanner
+from radserve_engines.training.timed import warmed_cosine
+from radserve_engines.training.vision import VisionTraining, WarmUp
 from radserve_engines.vqa_data import ImageCache, Question
 
 ANSWERS = ("ct", "x-ray")

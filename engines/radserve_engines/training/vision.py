@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from radserve_engines.augmentation import Augmentation, augment
-from radserve_engines.packing import random_cells
-from radserve_engines.timed_training import TimedTraining, warmed_cosine
-from radserve_engines.vision_labels import Labels, label_loss
+from radserve_engines.training.augmentation import Augmentation, augment
+from radserve_engines.training.labels import Labels, label_loss
+from radserve_engines.training.packing import random_cells
+from radserve_engines.training.timed import TimedTraining, warmed_cosine
 from radserve_engines.vision_tower import cell_angles, encode_images, normalise_pixels
 from radserve_engines.vqa_data import ImageCache
 
