@@ -116,7 +116,7 @@ def _parse(source: str, row: dict[str, str | None]) -> Question:
         question=str(row["question"]).strip(),
         answer=normalise(str(row["answer"])),
         closed=row["answer_type"] == "closed",
-        modality=row["modality"],
-        content_type=row["content_type"],
-        body_part=row["body_part"],
+        modality=row.get("modality"),
+        content_type=row.get("content_type"),
+        body_part=row.get("body_part"),
     )
