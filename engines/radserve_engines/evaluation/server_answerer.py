@@ -61,6 +61,8 @@ class ServerAnswerer:
         row = next((row for row in found or () if row["id"] == self._model), {})
         clinical = row.get("clinical") or {}
         details = {name: clinical[name] for name in _DETAILS if name in clinical}
+        fitted = (clinical.get("confidence") or {}).get("fitted") or {}
+        details["calibrated_on"] = [one["sha256"] for one in fitted.get("sets", ())]
         return Identity(self._location, self._model, clinical.get("digest"), details)
 
     async def answer(self, ask: Ask) -> Outcome:

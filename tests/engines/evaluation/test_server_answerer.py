@@ -17,12 +17,17 @@ PLAIN = Settings(sensitivity=False, concurrency=4)
 
 
 @contextmanager
-def endpoint(answer: Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]) -> Iterator[str]:
+def endpoint(
+    answer: Callable[[dict[str, Any]], tuple[int, dict[str, Any]]], models: list[dict[str, Any]] | None = None
+) -> Iterator[str]:
     """An OpenAI-compatible endpoint that answers each chat completion as it is told."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.reply(404, {"error": {"message": "no such page"}})
+            if models is None:
+                self.reply(404, {"error": {"message": "no such page"}})
+            else:
+                self.reply(200, {"data": models})
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -46,6 +51,16 @@ def endpoint(answer: Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]) -> 
         finally:
             server.shutdown()
             thread.join()
+
+
+def test_a_server_says_what_its_confidence_was_fitted_on(write_set, tmp_path):
+    """So that the report can say that the figures on that very set look too good."""
+    sets = load_sets([write_set({})])
+    fitted = {"sets": [{"name": "set", "sha256": sets[0].sha256, "answers": 60}]}
+    model = {"id": "m", "clinical": {"digest": "sha256:1", "confidence": {"fitted": fitted}}}
+    with endpoint(lambda body: (200, says("yes")), [model]) as url:
+        answers = collect_answers(open_target(url), sets, tmp_path / "out", PLAIN)
+    assert answers.identity.details["calibrated_on"] == [sets[0].sha256]
 
 
 def says(text: str) -> dict[str, Any]:
