@@ -26,6 +26,7 @@ _ASKING = re.compile(
     r"\b(?:what|which|where|who|whom|whose|when|why|how|describe|name|list|explain|identify)\b"
 )
 # "which is bigger, liver or spleen?": two things are named, and one of them is the answer.
+_LONGEST = 500  # characters of a sentence that are looked at: the search for a choice takes their square
 _CHOICE = re.compile(r"^(?:what|which|where|who)\b.*(?:[,:;?]|\bis (?:it|this|that)\b).*\bor\b")
 
 
@@ -33,7 +34,7 @@ def question_type(question: str) -> QuestionType:
     """Closed if its last sentence that asks begins with a verb, or offers a choice; else open."""
     text = " ".join(question.lower().replace("\u2019", "'").split())
     sentences = re.split(r"(?<=[.!?])\s+", text)
-    text = next((one for one in reversed(sentences) if one.endswith("?")), sentences[-1])
+    text = next((one for one in reversed(sentences) if one.endswith("?")), sentences[-1])[:_LONGEST]
     while lead := _LEAD_IN.match(text):
         text = text[lead.end() :]
     if _CLOSED.match(text) or _CHOICE.search(text) or "yes or no" in text:
@@ -45,7 +46,7 @@ def last_question(messages: Sequence[Mapping[str, Any]]) -> str:
     """The text of the user's last turn: the question that the answer answers."""
     for message in reversed(messages):
         if message.get("role") == "user":
-            content = message.get("content", "")
+            content = message.get("content") or ""
             if isinstance(content, str):
                 return content
             return " ".join(str(part.get("text", "")) for part in content if part.get("type") == "text")

@@ -1,5 +1,6 @@
 """The type of a question from its words: confidence is calibrated, and served, by it."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,17 @@ def test_it_agrees_with_the_sets_own_labels(source: str, floor: float) -> None:
         )
         print(f"{source} {split}: {agreement:.2f} % of {len(rows)}")
         assert agreement >= floor
+
+
+@pytest.mark.parametrize(
+    "question", ["what " + ", " * 50_000, "in a, " * 50_000 + "what", "what or" + "?" * 99_999]
+)
+def test_a_question_of_any_length_is_quickly_known(question: str) -> None:
+    """It is looked at on the thread that sends every answer."""
+    began = time.perf_counter()
+    assert question_type(question) == "open"
+    assert time.perf_counter() - began < 1
+
+
+def test_a_turn_without_content_is_no_question() -> None:
+    assert last_question([{"role": "user", "content": None}]) == ""
