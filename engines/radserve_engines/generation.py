@@ -108,7 +108,7 @@ class Score:
     `logprob` is the natural logarithm of the probability of all `tokens` that it chose, the end-of-turn token
     included when it chose that: the sum of log-softmax values of the model's own logits, at temperature 1 and
     before top-p and top-k, whatever the sampling. `whole` says that the model ended the answer itself; a stop
-    string, the length, a repetition or the client did not cut it.
+    string, the length, a repetition or the client did not cut it. `logprob` is NaN where the runtime gave none.
     """
 
     logprob: float

@@ -12,6 +12,7 @@ import pytest
 
 from radserve_engines.assets import demo_checkpoint, demo_engine
 from radserve_engines.manifest import digest_files, read_manifest, write_manifest
+from radserve_engines.runtime.answer import Answer
 from radserve_engines.runtime.loading import load_runtime
 from radserve_engines.runtime.protocol import Runtime
 
@@ -44,6 +45,15 @@ def test_the_score_is_the_sum_of_all_log_probabilities_asked_for_or_not(engine: 
         plain = ask(engine, question).rest()
         assert plain[-1].score == score
         assert all(delta.score is None and not delta.logprobs for delta in plain[:-1])
+
+
+def test_an_engine_that_gives_no_probability_is_not_taken_for_certain(
+    fake: Runtime, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push = Answer.push
+    monkeypatch.setattr(Answer, "push", lambda answer, token_ids, _: push(answer, token_ids, []))
+    score = ask(fake, "yes").rest()[-1].score
+    assert score.whole and math.isnan(score.logprob)
 
 
 def test_the_end_of_turn_token_counts(engine: Runtime, ask: Ask) -> None:

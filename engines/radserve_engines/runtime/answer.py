@@ -1,5 +1,6 @@
 """The bookkeeping of one answer under way, the same for every runtime: text, stops, score, timings, the last delta."""
 
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -90,7 +91,7 @@ class Answer:
         if token_ids and not self.clock.first_token:
             self.clock.first_token = time.perf_counter()
         self.completion_tokens += len(token_ids)
-        self._logprob += sum(logprobs)
+        self._logprob += sum(logprobs) if len(logprobs) == len(token_ids) else math.nan
         if not self.generation.sampling.ignore_eos:  # a benchmark wants its full length
             for token_id in token_ids:
                 self._repetition.push(token_id)
