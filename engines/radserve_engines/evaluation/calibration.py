@@ -76,9 +76,10 @@ def equal_width_bins(confidence: Numbers, correct: Numbers, count: int = BINS) -
 
 
 def equal_mass_bins(confidence: Numbers, correct: Numbers, count: int = BINS) -> tuple[Bin, ...]:
-    """As many answers in each, as far as that goes."""
+    """As many answers in each, as far as that goes; equals that fall into several bins are as right in each."""
     order = np.argsort(confidence, kind="stable")
-    return tuple(_bin(confidence[part], correct[part]) for part in np.array_split(order, count) if len(part))
+    expected = _expected(confidence, correct)
+    return tuple(_bin(confidence[part], expected[part]) for part in np.array_split(order, count) if len(part))
 
 
 def expected_error(bins: tuple[Bin, ...]) -> float:
@@ -90,16 +91,21 @@ def expected_error(bins: tuple[Bin, ...]) -> float:
 def risk_by_coverage(confidence: Numbers, correct: Numbers) -> Numbers:
     """Shape (answers,), the surest first; among equals the risk is what a random order would give on average."""
     order = np.argsort(-confidence, kind="stable")
-    _, tie = np.unique(-confidence[order], return_inverse=True)
-    wrong = 1 - correct[order]
-    expected = (np.bincount(tie, wrong) / np.bincount(tie))[tie]
-    risk: Numbers = np.cumsum(expected) / np.arange(1, len(wrong) + 1)
+    wrong = 1 - _expected(confidence, correct)[order]
+    risk: Numbers = np.cumsum(wrong) / np.arange(1, len(wrong) + 1)
     return risk
 
 
 def risk_at(risk: Numbers, coverage: float) -> float:
     """At the least number of answers that is this share of them."""
     return float(risk[max(int(np.ceil(round(coverage * len(risk), 9))), 1) - 1])
+
+
+def _expected(confidence: Numbers, correct: Numbers) -> Numbers:
+    """For each answer the share of right ones among those of its very confidence: free of the file's order."""
+    _, tie = np.unique(confidence, return_inverse=True)
+    shares: Numbers = np.bincount(tie, correct) / np.bincount(tie)
+    return shares[tie]
 
 
 def _bin(confidence: Numbers, correct: Numbers) -> Bin:

@@ -50,7 +50,9 @@ def test_equal_confidence_gains_nothing_by_the_order_of_the_file():
     confidence = np.full(10, 0.5)
     ordered = np.array([1.0] * 5 + [0.0] * 5)
     assert risk_by_coverage(confidence, ordered) == pytest.approx(np.full(10, 0.5))
-    assert calibrate(confidence, ordered).accuracy_at_80 == pytest.approx(0.5)
+    found = calibrate(confidence, ordered)
+    assert found.accuracy_at_80 == pytest.approx(0.5)
+    assert found.ece == found.ece_equal_mass == pytest.approx(0)
 
 
 def test_a_confidence_that_knows_the_wrong_fifth_reaches_everything_at_80_percent():
