@@ -45,12 +45,17 @@ class Comparison:
 def compare(
     judged: Sequence[Judged], other: Mapping[Key, Outcome], identity: Mapping[str, Any], seed: int
 ) -> Comparison:
-    """Over the questions that both were asked; right_to_wrong: the other was right and this one is not."""
-    ours = [one for one in judged if one.ask.key in other]
-    if not ours:
-        raise EvaluationError("the two evaluations have no question in common: there is nothing to compare")
-    theirs = [judge_one(one.ask, other[one.ask.key]) for one in ours]
-    pairs = list(zip(ours, theirs, strict=True))
+    """Over the questions that both answered, not those that ended in an error, which says nothing of the engine.
+
+    right_to_wrong: the other was right and this one is not.
+    """
+    asked = [(one, judge_one(one.ask, other[one.ask.key])) for one in judged if one.ask.key in other]
+    pairs = [(one, them) for one, them in asked if one.outcome.error is None and them.outcome.error is None]
+    if not pairs:
+        raise EvaluationError(
+            "the two evaluations answered no question in common: there is nothing to compare"
+        )
+    ours, theirs = [one for one, _ in pairs], [them for _, them in pairs]
     return Comparison(
         other=identity,
         questions=len(pairs),

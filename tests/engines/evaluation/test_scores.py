@@ -1,5 +1,6 @@
 import pytest
 
+from radserve_engines.errors import EvaluationError
 from radserve_engines.evaluation.comparison import compare
 from radserve_engines.evaluation.confidences import RAW, STATED, judge_abstention, judge_confidences
 from radserve_engines.evaluation.question_baseline import guess_from_questions
@@ -60,6 +61,18 @@ def test_flips_are_counted_by_their_direction(judged):
     assert (found.right_to_wrong, found.wrong_to_right) == (1, 1)
     assert found.flipped.value == 75  # wrong to another wrong is a flip as well
     assert found.difference.value == 0
+
+
+def test_a_question_that_one_of_two_failed_at_is_not_compared(judged):
+    """A busy server is no flip."""
+    answers = [judged("yes", id=place, image=place) for place in "abc"]
+    before = {one.ask.key: one.outcome for one in answers}
+    answers[0] = judged("", id="a", image="a", error="HTTP 503")
+    before[answers[1].ask.key] = judged("", error="HTTP 503").outcome
+    found = compare(answers, before, {}, 0)
+    assert (found.questions, found.flipped.value, found.difference.value) == (1, 0, 0)
+    with pytest.raises(EvaluationError, match="no question in common"):
+        compare(answers[:2], before, {}, 0)
 
 
 def test_a_stated_confidence_comes_before_the_raw_one(judged):
