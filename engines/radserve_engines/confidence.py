@@ -8,6 +8,7 @@ are wrong, with 95 % certainty (`radserve_engines.platt`). The sets must not be 
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,17 +24,20 @@ from radserve_engines.errors import EngineError, EvaluationError
 from radserve_engines.evaluation.asking import Key, Outcome
 from radserve_engines.evaluation.calibration import equal_width_bins, expected_error
 from radserve_engines.evaluation.journal import read_results
+from radserve_engines.evaluation.judging import is_right
 from radserve_engines.evaluation.question_sets import QuestionSet, load_set
 from radserve_engines.manifest import EngineManifest, read_manifest, write_manifest
 from radserve_engines.question_type import question_type
-from radserve_engines.vqa_data import normalise
 
 _LEAST_ANSWERS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One whole answer to a question: its raw score, and whether it is right."""
+    """One whole answer to a question: its raw score, and whether it is right.
+
+    `image` is the path below its set's folder, so two sets that hold the same file by one name share it.
+    """
 
     set: str
     image: str
@@ -52,10 +56,11 @@ def score_answers(outcomes: Mapping[Key, Outcome], sets: Sequence[QuestionSet]) 
                 raise EvaluationError(f"there is no answer to {item.id} of {one.name}: evaluate it first")
             if outcome.finish_reason != "stop":
                 continue  # cut off: when served, it gets no confidence either
-            if outcome.logprob is None:
+            if outcome.logprob is None or outcome.raw_confidence is None:
                 raise EvaluationError(f"the answer to {item.id} of {one.name} has no log-probability")
-            kind, correct = question_type(item.question), normalise(outcome.text) == item.answer
-            scored.append(Scored(one.name, Path(item.image).name, kind, outcome.logprob, correct))
+            kind, correct = question_type(item.question), is_right(outcome.text, item)
+            image = os.path.relpath(item.image, one.folder)
+            scored.append(Scored(one.name, image, kind, outcome.logprob, correct))
     return scored
 
 
@@ -77,7 +82,7 @@ def fit_type(scored: Sequence[Scored], risk: float) -> TypeCalibration:
     images = [one.image for one in scored]
     if len(scored) < _LEAST_ANSWERS or len(set(images)) < platt.FOLDS:
         raise EvaluationError(
-            f"{len(scored)} answers on {len(set(images))} images are too few to calibrate on: "
+            f"{len(scored)} answers to {scored[0].kind} questions on {len(set(images))} images are too few: "
             f"{_LEAST_ANSWERS} on {platt.FOLDS} are the least"
         )
     logprobs = np.array([one.logprob for one in scored])
@@ -117,6 +122,8 @@ def calibrate(
     risks: Mapping[str, float],
 ) -> Calibration:
     """The manifest's block. Raises EvaluationError for too few answers of a type."""
+    if not scored:
+        raise EvaluationError("no answer is whole: there is nothing to calibrate on")
     groups = {kind: [one for one in scored if one.kind == kind] for kind in TYPES}
     types = {kind: fit_type(group, risks[kind]) for kind, group in groups.items() if group}
     counts = [{**one.to_json(), "answers": sum(answer.set == one.name for answer in scored)} for one in sets]

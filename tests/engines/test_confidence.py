@@ -1,6 +1,8 @@
 """The command that calibrates an engine on an evaluation's answers."""
 
 import json
+import math
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +13,7 @@ import pytest
 
 from radserve_engines import confidence
 from radserve_engines.evaluation.asking import Outcome, plan_asks
-from radserve_engines.evaluation.journal import ANSWERS, Journal
+from radserve_engines.evaluation.journal import ANSWERS, RUN, Journal
 from radserve_engines.evaluation.question_sets import load_set
 from radserve_engines.manifest import EngineManifest, read_manifest, write_manifest
 
@@ -128,7 +130,12 @@ def test_cut_answers_are_left_out(fit: Fit, results: Path, copied_engine: Path) 
         (lambda row: None if row["id"] == "7" else row, "no answer to 7 of made-up"),
         (lambda row: {**row, "error": "lost"} if row["id"] == "7" else row, "no answer to 7"),
         (lambda row: {**row, "logprob": None} if row["id"] == "7" else row, "no log-probability"),
-        (lambda row: {**row, "finish_reason": "length"} if int(row["id"]) > 60 else row, "too few"),
+        (lambda row: {**row, "logprob": math.nan} if row["id"] == "7" else row, "no log-probability"),
+        (
+            lambda row: {**row, "finish_reason": "length"} if int(row["id"]) > 60 else row,
+            "31 answers to closed questions on 7 images are too few",
+        ),
+        (lambda row: {**row, "finish_reason": "length"}, "no answer is whole"),
     ],
 )
 def test_answers_that_do_not_do_are_refused(
@@ -147,6 +154,19 @@ def test_another_engine_s_answers_and_other_questions_are_refused(
     write_manifest(copied_engine, manifest)
     questions.write_text(questions.read_text().replace("large", "small"))
     assert "not those to this file" in str(fit())
+
+
+def test_images_of_one_name_in_several_folders_are_several(
+    fit: Fit, questions: Path, results: Path, copied_engine: Path
+) -> None:
+    """As SLAKE is published: xmlab0/source.jpg, xmlab1/source.jpg, …"""
+    questions.write_text(re.sub(r'"(\d+)\.png"', r'"\1/source.png"', questions.read_text()))
+    one = load_set(questions, images=False)
+    run = json.loads((results / RUN).read_text())
+    (results / RUN).write_text(json.dumps({**run, "sets": {one.name: one.sha256}}))
+    assert fit() is None
+    block = read_manifest(copied_engine).confidence
+    assert block is not None and block.types["open"].images == 80
 
 
 @pytest.mark.parametrize("risk", ["0", "1", "30"])

@@ -1,5 +1,6 @@
 """What is asked, what comes back, and who answers: the vocabulary of an evaluation."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, get_args
@@ -45,6 +46,13 @@ class Outcome:
     seconds: float = 0.0
     error: str | None = None
 
+    @property
+    def raw_confidence(self) -> float | None:
+        """The probability of the whole answer, None where no log-probabilities, or NaN, were given."""
+        if self.logprob is None or math.isnan(self.logprob):
+            return None
+        return math.exp(min(self.logprob, 0.0))
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -87,7 +95,10 @@ class Answerer(Protocol):
 
 
 def plan_asks(sets: Iterable[QuestionSet], sensitivity: bool) -> list[Ask]:
-    """All questions as they are, then, for `sensitivity`, with images swapped within the set, and blank."""
+    """All questions as they are, then, for `sensitivity`, with images swapped within the set, and blank.
+
+    A set of one image has none to swap with, and is not asked so.
+    """
     chosen = list(sets)
     asks = []
     for condition in CONDITIONS if sensitivity else CONDITIONS[:1]:
@@ -96,5 +107,6 @@ def plan_asks(sets: Iterable[QuestionSet], sensitivity: bool) -> list[Ask]:
             asks += [
                 Ask(one.name, condition, item, other.image)
                 for item, other in zip(one.questions, shown, strict=True)
+                if condition != "swapped" or other.image != item.image
             ]
     return asks

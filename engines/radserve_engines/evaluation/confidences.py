@@ -42,7 +42,7 @@ def judge_confidences(judged: Sequence[Judged]) -> list[Confidences]:
     """The stated one first, where there is one; an answer without confidence is left out."""
     sources = (
         (STATED, [one.outcome.confidence for one in judged]),
-        (RAW, [one.raw_confidence for one in judged]),
+        (RAW, [one.outcome.raw_confidence for one in judged]),
     )
     found = []
     for source, values in sources:

@@ -1,12 +1,13 @@
 """`answers.jsonl` and `run.json`: what was answered so far, kept as it comes, so that a run can go on."""
 
+import fcntl
 import json
-import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 from radserve_engines.errors import EvaluationError
 from radserve_engines.evaluation.asking import Ask, Key, Outcome
@@ -19,19 +20,21 @@ _OUTCOME = tuple(field.name for field in fields(Outcome))
 class Journal:
     """One run in one folder; `run` says whose answers these are: another target's, set's or limit's are refused.
 
-    A question that ended in an error counts as not answered: a later line replaces it.
+    A second process that would write to the same folder is refused too. A question that ended in an error counts as
+    not answered: a later line replaces it.
     """
 
     def __init__(self, folder: Path, run: Mapping[str, Any], *, fresh: bool = False) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        if fresh:
-            (folder / ANSWERS).unlink(missing_ok=True)
-        elif (folder / ANSWERS).is_file():
+        path = folder / ANSWERS
+        if not fresh and path.is_file() and path.stat().st_size:
             _refuse_another(folder, run)
+        self._lines = _open_alone(path)
+        if fresh:
+            self._lines.truncate(0)
         (folder / RUN).write_text(json.dumps(run, indent=2, sort_keys=True) + "\n", "utf-8")
-        self.outcomes = _read_answers(folder / ANSWERS, mend=True)
-        self._lines = (folder / ANSWERS).open("a", encoding="utf-8")
+        self.outcomes = _read_answers(path, mend=True)
 
     def __enter__(self) -> "Journal":
         return self
@@ -64,14 +67,13 @@ def read_results(folder: Path) -> tuple[dict[str, Any], dict[Key, Outcome]]:
 
 
 def _line(ask: Ask, outcome: Outcome) -> dict[str, Any]:
-    raw = None if outcome.logprob is None else round(math.exp(outcome.logprob), 6)
-    given = asdict(outcome)
+    raw, given = outcome.raw_confidence, asdict(outcome)
     return {
         "id": ask.item.id,
         "set": ask.set,
         "condition": ask.condition,
         "answer": given.pop("text"),
-        "raw_confidence": raw,
+        "raw_confidence": None if raw is None else round(raw, 6),
         **{**given, "seconds": round(outcome.seconds, 4)},
     }
 
@@ -90,8 +92,21 @@ def _read_answers(path: Path, *, mend: bool) -> dict[Key, Outcome]:
         except (ValueError, KeyError, TypeError) as error:
             raise EvaluationError(f"{path}:{number}: not a line of an evaluation: {error!r}") from error
     if mend and len(whole) < len(data):
-        path.write_bytes(whole)
+        os.truncate(path, len(whole))
     return outcomes
+
+
+def _open_alone(path: Path) -> TextIO:
+    """Half of a surrogate pair, which is no UTF-8, is written as JSON's escape of it."""
+    lines = path.open("a", encoding="utf-8", errors="backslashreplace")
+    try:
+        fcntl.flock(lines, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lines.close()
+        raise EvaluationError(f"another evaluation is writing to {path.parent}") from error
+    except OSError:
+        pass  # some network file systems have no locks
+    return lines
 
 
 def _refuse_another(folder: Path, run: Mapping[str, Any]) -> None:

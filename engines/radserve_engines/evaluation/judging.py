@@ -1,13 +1,12 @@
-"""Each answer held against the true one: exact match, and token F1 as SQuAD has it (Rajpurkar et al., 2016)."""
+"""Each answer held against the true one: exact match, and token F1 (Rajpurkar et al., 2016), articles counted."""
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from radserve_engines.evaluation.asking import Ask, Key, Outcome
-from radserve_engines.vqa_data import normalise
+from radserve_engines.vqa_data import Question, normalise
 
 _TOKEN = re.compile(r"\w+")
 
@@ -21,11 +20,6 @@ class Judged:
     correct: bool
     f1: float
 
-    @property
-    def raw_confidence(self) -> float | None:
-        """The probability of the whole answer, None where no log-probabilities were given."""
-        return None if self.outcome.logprob is None else math.exp(min(self.outcome.logprob, 0.0))
-
 
 def judge(asks: Iterable[Ask], outcomes: Mapping[Key, Outcome]) -> list[Judged]:
     """Those asks that have an outcome."""
@@ -33,11 +27,15 @@ def judge(asks: Iterable[Ask], outcomes: Mapping[Key, Outcome]) -> list[Judged]:
 
 
 def judge_one(ask: Ask, outcome: Outcome) -> Judged:
-    """Exact match after `normalise`."""
-    if outcome.error is not None:
+    """An error, and no answer at all, are wrong."""
+    if outcome.error is not None or not normalise(outcome.text):
         return Judged(ask, outcome, False, 0.0)
-    correct = normalise(outcome.text) == ask.item.answer
-    return Judged(ask, outcome, correct, token_f1(outcome.text, ask.item.answer))
+    return Judged(ask, outcome, is_right(outcome.text, ask.item), token_f1(outcome.text, ask.item.answer))
+
+
+def is_right(text: str, item: Question) -> bool:
+    """Exact match after `normalise`; nothing said is never right, even where a set's true answer is empty."""
+    return normalise(text) == item.answer != ""
 
 
 def token_f1(given: str, true: str) -> float:

@@ -16,9 +16,10 @@ _OPTIONAL = ("content_type", "modality", "body_part")
 
 @dataclass(frozen=True, slots=True)
 class QuestionSet:
-    """`name` is folder/stem of the file; each question's `source` is the folder, its `image` a whole path."""
+    """`name` is folder/stem of the file; each question's `source` is the folder's name, its `image` a whole path."""
 
     name: str
+    folder: Path
     sha256: str
     questions: tuple[Question, ...]
 
@@ -63,7 +64,7 @@ def load_set(path: Path, limit: int | None = None, *, images: bool = True) -> Qu
     if not questions:
         raise EvaluationError(f"question set {path} has no questions")
     kept = tuple(questions.values())[:limit]
-    return QuestionSet(f"{folder.name}/{path.stem}", hashlib.sha256(data).hexdigest(), kept)
+    return QuestionSet(f"{folder.name}/{path.stem}", folder, hashlib.sha256(data).hexdigest(), kept)
 
 
 def swap_images(questions: Sequence[Question]) -> list[Question]:
@@ -77,6 +78,14 @@ def swap_images(questions: Sequence[Question]) -> list[Question]:
         for place, image in enumerate(group)
     }
     return [replace(item, image=other[item.image]) for item in questions]
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _parse(line: bytes, where: str, folder: Path) -> Question:
@@ -93,6 +102,8 @@ def _parse(line: bytes, where: str, folder: Path) -> Question:
         value = row.get(name)
         if not (isinstance(value, str) or (value is None and name in _OPTIONAL)):
             raise EvaluationError(f"{where}: field {name!r} must be a string, not {value!r}")
+        if value and not _is_unicode(value):
+            raise EvaluationError(f"{where}: field {name!r} has half of a surrogate pair: {value!r}")
     if row["answer_type"] not in ("closed", "open"):
         raise EvaluationError(
             f"{where}: field 'answer_type' must be closed or open, not {row['answer_type']!r}"

@@ -36,5 +36,12 @@ def test_an_error_is_wrong_even_where_the_true_answer_is_empty(judged):
 
 
 def test_raw_confidence_is_the_probability_of_the_whole_answer(judged):
-    assert judged(logprob=math.log(0.25)).raw_confidence == pytest.approx(0.25)
-    assert judged().raw_confidence is None
+    assert judged(logprob=math.log(0.25)).outcome.raw_confidence == pytest.approx(0.25)
+    assert judged().outcome.raw_confidence is None
+    assert judged(logprob=math.nan).outcome.raw_confidence is None
+    assert judged(logprob=1000.0).outcome.raw_confidence == 1  # an endpoint that gives logits
+
+
+def test_nothing_said_is_not_right_even_where_the_true_answer_is_empty(judged):
+    silent = judged(" .", "")
+    assert (silent.correct, silent.f1) == (False, 0)

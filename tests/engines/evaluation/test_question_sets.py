@@ -31,6 +31,7 @@ def test_a_set_is_read_in_order_and_named_after_folder_and_file(write_set):
         ({"answer_type": "yes/no"}, "'answer_type' must be closed or open"),
         ({"id": "q0"}, "'q0' is there twice"),
         ({"image": "gone.png"}, "gone.png"),
+        ({"question": "what\ud800"}, "'question' has half of a surrogate pair"),
     ],
 )
 def test_an_ill_line_is_told_with_file_line_and_field(write_set, line, said):
