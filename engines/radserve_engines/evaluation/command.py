@@ -15,7 +15,8 @@ from radserve_engines.evaluation.journal import ANSWERS, read_results
 from radserve_engines.evaluation.question_sets import QuestionSet, load_set, load_sets
 from radserve_engines.evaluation.report import Report, build_report
 from radserve_engines.evaluation.tables import markdown
-from radserve_engines.evaluation.targets import open_target
+from radserve_engines.evaluation.targets import is_address, open_target
+from radserve_engines.manifest import FILE_NAME as MANIFEST
 from radserve_engines.vqa_data import Question
 
 REPORT, TABLES, CURVES, COMPARED = "report.json", "report.md", "curves.png", "compared"
@@ -40,12 +41,13 @@ def run_evaluation(wanted: Wanted) -> Report:
     settings = wanted.settings
     sets = load_sets(wanted.sets, settings.limit)
     training = read_training(wanted.training)
-    earlier = _read_earlier(wanted.compare, sets) if wanted.compare else None
+    earlier = _read_earlier(wanted, sets)
     answerer = open_target(wanted.target, model=wanted.model, max_tokens=settings.max_tokens)
     answers = collect_answers(answerer, sets, wanted.out, settings, fresh=wanted.fresh)
     if earlier:
         comparison: Comparison | None = compare(answers.under("original"), *earlier, settings.seed)
     elif wanted.compare:
+        write_report(build_report(answers, training=training), wanted.out)  # there, should the other fail
         comparison = _ask_other(wanted, sets, answers)
     else:
         comparison = None
@@ -85,12 +87,24 @@ def _ask_other(wanted: Wanted, sets: Sequence[QuestionSet], answers: Answers) ->
 
 
 def _read_earlier(
-    place: str, sets: Sequence[QuestionSet]
+    wanted: Wanted, sets: Sequence[QuestionSet]
 ) -> tuple[dict[Key, Outcome], dict[str, Any]] | None:
-    """An earlier evaluation's answers to the same sets; None when `place` is a target to be asked."""
-    folder = Path(place)
-    if not (folder / ANSWERS).is_file():
+    """An earlier evaluation's answers to the same sets; None when there is none, but a target to be asked."""
+    place = wanted.compare
+    if place is None or is_address(place):
         return None
+    folder = Path(place)
+    if folder.resolve() == wanted.out.resolve():
+        raise EvaluationError(
+            f"--compare {place} is the --out of this evaluation: it would be compared with itself"
+        )
+    if not (folder / ANSWERS).is_file():
+        if (folder / MANIFEST).is_file():
+            return None
+        raise EvaluationError(
+            f"--compare {place} is neither an earlier --out, which has {ANSWERS}, nor an engine folder, which has "
+            f"{MANIFEST}, nor an address"
+        )
     run, outcomes = read_results(folder)
     for one in sets:
         digest = run.get("sets", {}).get(one.name)

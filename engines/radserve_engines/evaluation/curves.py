@@ -21,6 +21,7 @@ def draw_curves(report: Report, path: Path) -> None:
     from matplotlib import pyplot as plt
 
     style = {"font.size": 9.5, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 11}
+    style["text.parse_math"] = False  # a set may write $ in its fields
     with plt.rc_context({**style, "axes.titlelocation": "left", "axes.edgecolor": _GREY}):
         figure = plt.figure(figsize=(14.5, 5.2), layout="constrained")
         grid = figure.add_gridspec(2, 3, height_ratios=(3.2, 1), width_ratios=(1, 1, 1.25))

@@ -16,7 +16,7 @@ from radserve_engines.evaluation.judging import Judged, judge, judge_one
 from radserve_engines.evaluation.progress import EvaluationProgress
 from radserve_engines.evaluation.question_sets import QuestionSet
 
-_FIRST = 5
+_FIRST, _FIRST_IMAGES = 5, 3
 Take = Callable[[Ask, Outcome], None]
 
 
@@ -56,7 +56,7 @@ def collect_answers(
 
 
 def compare_answers(answers: Answers, other: Answers) -> Comparison:
-    """Both targets' answers to the questions as they are, on those that both were asked."""
+    """Both targets' answers to the questions as they are, on those that both answered."""
     outcomes = {one.ask.key: one.outcome for one in other.judged}
     return compare(answers.under("original"), outcomes, other.identity.to_json(), answers.settings.seed)
 
@@ -86,13 +86,13 @@ async def _ask_missing(answerer: Answerer, asks: Sequence[Ask], journal: Journal
     missing = [ask for ask in asks if journal.lacks(ask)]
     if not missing:
         return
-    guard = _FirstFailures(min(_FIRST, len(asks)), len(asks) - len(missing))
+    guard = _FirstFailures(missing, len(asks) - len(missing))
     with EvaluationProgress(len(asks), len(asks) - len(missing), str(journal.folder)) as progress:
 
         def take(ask: Ask, outcome: Outcome) -> None:
             journal.write(ask, outcome)
             progress.note(judge_one(ask, outcome))
-            guard.check(outcome)
+            guard.check(ask, outcome)
 
         await ask_all(answerer, missing, concurrency, take)
 
@@ -115,13 +115,21 @@ async def ask_all(answerer: Answerer, asks: Sequence[Ask], concurrency: int, tak
 
 
 class _FirstFailures:
-    """Raises when nothing but errors has come so far: the target or the way of asking is wrong, not a question."""
+    """Raises when nothing but errors has come so far: the target or the way of asking is wrong.
 
-    def __init__(self, most: int, answered: int) -> None:
-        self._most, self._failed, self._answered = most, 0, answered > 0
+    On several images, because one that cannot be read is not the target's fault.
+    """
 
-    def check(self, outcome: Outcome) -> None:
-        self._answered |= outcome.error is None
-        self._failed += outcome.error is not None
-        if not self._answered and self._failed >= self._most:
+    def __init__(self, missing: Sequence[Ask], answered: int) -> None:
+        self._most = min(_FIRST, len(missing))
+        self._most_images = min(_FIRST_IMAGES, len({ask.image for ask in missing}))
+        self._failed, self._images, self._answered = 0, set[str](), answered > 0
+
+    def check(self, ask: Ask, outcome: Outcome) -> None:
+        if outcome.error is None:
+            self._answered = True
+            return
+        self._failed += 1
+        self._images.add(ask.image)
+        if not self._answered and self._failed >= self._most and len(self._images) >= self._most_images:
             raise EvaluationError(f"the first questions all failed; the last said: {outcome.error}")

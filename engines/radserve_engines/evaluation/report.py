@@ -28,6 +28,7 @@ UNITS = (
     "Scores, falls, differences and shares in per cent with 95 % intervals (cluster bootstrap by image, "
     f"{RESAMPLES} resamples); confidences, calibration errors and risks in fractions."
 )
+_MOST_ERRORS = 5
 _BLANK = "blank images are mid-grey (128), of the size of the question's image"
 
 
@@ -120,9 +121,11 @@ def _score_guesses(training: Sequence[Question], original: Sequence[Judged], see
 
 def _notes(answers: Answers, original: Sequence[Judged]) -> list[str]:
     notes = [_BLANK] if answers.under("blank") else []
+    if alone := [one.name for one in answers.sets if len({item.image for item in one.questions}) == 1]:
+        notes.append(f"{', '.join(alone)} has one image only: there is none to swap with")
     failed = Counter(one.outcome.error for one in answers.judged if one.outcome.error is not None)
-    for message, count in failed.most_common(5):
-        notes.append(f"{count} questions ended in an error, and count as wrong: {message}")
+    if failed:
+        notes.append(_tell_errors(failed, len(answers.judged)))
     if cut := sum(one.outcome.finish_reason == "length" for one in original):
         notes.append(f"{cut} answers were cut at their greatest length")
     if repeated := sum(one.outcome.finish_reason == "repetition" for one in original):
@@ -131,7 +134,17 @@ def _notes(answers: Answers, original: Sequence[Judged]) -> list[str]:
         one.name for one in answers.sets if one.sha256 in answers.identity.details.get("calibrated_on", ())
     ]:
         notes.append(f"the stated confidence was calibrated on {', '.join(same)}: on these it looks too good")
-    silent = sum(one.outcome.logprob is None and one.outcome.error is None for one in original)
+    silent = sum(one.outcome.raw_confidence is None and one.outcome.error is None for one in original)
     if silent:
-        notes.append(f"{silent} answers came without log-probabilities: the endpoint gives none")
+        notes.append(f"{silent} answers came without log-probabilities")
     return notes
+
+
+def _tell_errors(failed: Counter[str], asked: int) -> str:
+    told = [f"{message} ({count})" for message, count in failed.most_common(_MOST_ERRORS)]
+    if len(failed) > _MOST_ERRORS:
+        told.append(f"and {len(failed) - _MOST_ERRORS} other messages")
+    return (
+        f"{failed.total()} of {asked} questions ended in an error; they count as wrong in the scores, are left out of "
+        f"all pairs and are asked again by the same command: {'; '.join(told)}"
+    )

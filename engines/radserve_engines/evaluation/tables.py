@@ -145,7 +145,9 @@ def _percent(one: Estimate | None) -> str:
 
 
 def _table(rows: Iterable[Row]) -> str:
-    head, *body = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    head, *body = [
+        "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in row) + " |" for row in rows
+    ]
     return "\n".join([head, "|" + " --- |" * head.count(" | ") + " --- |", *body])
 
 

@@ -9,12 +9,17 @@ from radserve_engines.evaluation.asking import Answerer
 KEY_VARIABLE, OPENAI_KEY_VARIABLE = "RADSERVE_API_KEY", "OPENAI_API_KEY"
 
 
+def is_address(target: str) -> bool:
+    """Rather than a folder."""
+    return target.startswith(("http://", "https://"))
+
+
 def open_target(target: str, *, model: str | None = None, max_tokens: int | None = None) -> Answerer:
     """Raises EngineError saying what is wrong with it.
 
     An address that ends in /v1 is an OpenAI-compatible endpoint, and may get OpenAI's key; others never do.
     """
-    if target.startswith(("http://", "https://")):
+    if is_address(target):
         from radserve_engines.evaluation.server_answerer import ServerAnswerer
 
         key = os.environ.get(KEY_VARIABLE)

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -38,6 +39,34 @@ def test_a_whole_evaluation_writes_answers_report_and_curves(write_set, copied_e
     assert "### By content type" in tables and "## Confidence" in tables
     with Image.open(out / "curves.png") as picture:
         assert picture.width > 1000
+
+
+def test_what_a_set_writes_in_its_fields_breaks_neither_table_nor_curves(write_set, copied_engine, tmp_path):
+    rows = [{"modality": ("$x_{$ CT", "M\nR|I")[place % 2]} for place in range(24)]
+    out = tmp_path / "out"
+    assert evaluate(copied_engine, "--set", write_set(*rows), "--out", out, "--no-sensitivity") == 0
+    assert (out / "curves.png").is_file()
+    assert "\n| M R\\|I | 12 |" in (out / "report.md").read_text()
+
+
+def test_what_cannot_be_compared_with_is_told_before_anything_is_asked(
+    write_set, copied_engine, tmp_path, capsys
+):
+    plain = ("--set", write_set({}, {}), "--no-sensitivity", "--out", tmp_path / "out")
+    assert evaluate(copied_engine, *plain, "--compare", tmp_path / "typo") == 1
+    assert "typo is neither an earlier --out" in capsys.readouterr().err
+    assert evaluate(copied_engine, *plain, "--compare", tmp_path / "made" / ".." / "out") == 1
+    assert "would be compared with itself" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_is_there_though_the_other_target_fails(write_set, copied_engine, tmp_path, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        gone = f"http://127.0.0.1:{free.getsockname()[1]}"
+    plain = ("--set", write_set({}, {}), "--no-sensitivity", "--out", tmp_path / "out")
+    assert evaluate(copied_engine, *plain, "--compare", gone) == 1
+    assert "does not answer" in capsys.readouterr().err
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["scores"]["all"]["questions"] == 2
 
 
 def test_an_earlier_evaluation_can_be_compared_with_without_asking_it_again(

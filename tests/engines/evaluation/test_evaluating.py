@@ -1,7 +1,9 @@
 """Resuming, refusing, shuffled labels: with engines in this process."""
 
+import asyncio
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,7 +123,19 @@ def test_an_error_to_one_question_counts_as_wrong_and_is_told(write_set, tmp_pat
     report = build_report(answers)
     assert report.overall.accuracy.value == 75
     assert report.overall.errors == 1
-    assert any("1 questions ended in an error" in note and "boom" in note for note in report.notes)
+    assert any("1 of 4 questions ended in an error" in note and "boom (1)" in note for note in report.notes)
+
+
+def test_every_error_is_counted_though_each_says_another_thing(write_set, tmp_path):
+    class Counting(Script):
+        async def answer(self, ask):
+            outcome = await super().answer(ask)
+            return replace(outcome, error=outcome.error and f"boom {len(self.asked)}")
+
+    sets = load_sets([write_set(*[{}] * 16)])
+    answers = collect_answers(Counting("yes", None), sets, tmp_path / "out", PLAIN)
+    (note,) = [note for note in build_report(answers).notes if "error" in note]
+    assert note.startswith("8 of 16 questions") and "boom 2 (1)" in note and note.endswith("3 other messages")
 
 
 def test_errors_from_the_start_end_the_run(write_set, tmp_path):
@@ -129,6 +143,48 @@ def test_errors_from_the_start_end_the_run(write_set, tmp_path):
     with pytest.raises(EvaluationError, match=r"first questions all failed; the last said: HTTP 500: boom"):
         collect_answers(script, load_sets([write_set(*[{}] * 40)]), tmp_path / "out", PLAIN)
     assert len(script.asked) < 20
+
+
+def test_an_image_that_cannot_be_read_does_not_end_the_run(write_set, copied_engine, tmp_path):
+    """Though all its questions, and they are many, come first."""
+    path = write_set(*[{"image": "bad.png"}] * 12, *[{}] * 4)
+    (path.parent / "bad.png").write_bytes(b"no picture")
+    sets, settings = load_sets([path]), Settings(sensitivity=False, concurrency=1)
+    answers = collect_answers(open_engine(copied_engine, "fake"), sets, tmp_path / "out", settings)
+    assert [one.correct for one in answers.judged] == [False] * 12 + [True] * 4
+
+
+def test_a_set_of_one_image_has_none_to_swap_with(write_set, copied_engine, tmp_path):
+    """Its own image in its place would say that the model does not look."""
+    sets = load_sets([write_set({}, {})])
+    report = build_report(
+        collect_answers(open_engine(copied_engine, "fake"), sets, tmp_path / "out", Settings())
+    )
+    assert list(report.sensitivity) == ["blank"]
+    assert "made/validate has one image only: there is none to swap with" in report.notes
+
+
+def test_two_evaluations_do_not_write_to_one_folder(write_set, tmp_path):
+    sets, out = load_sets([write_set({}, {})]), tmp_path / "out"
+
+    class Meanwhile(Script):
+        async def answer(self, ask):
+            with pytest.raises(EvaluationError, match="another evaluation is writing to"):
+                await asyncio.to_thread(collect_answers, Script("no"), sets, out, PLAIN, fresh=True)
+            return await super().answer(ask)
+
+    collect_answers(Meanwhile("yes"), sets, out, PLAIN)
+    assert [row["answer"] for row in lines(out)] == ["yes", "yes"]
+
+
+def test_half_of_a_surrogate_pair_in_an_answer_is_kept(write_set, tmp_path):
+    """As an endpoint may send that cuts an answer in the middle of an emoji."""
+    sets, out = load_sets([write_set({}, {})]), tmp_path / "out"
+    collect_answers(Script("yes \ud83d", "naïve"), sets, out, PLAIN)
+    again = Script("no")
+    answers = collect_answers(again, sets, out, PLAIN)
+    assert again.asked == []
+    assert [one.outcome.text for one in answers.judged] == ["yes \ud83d", "naïve"]
 
 
 def test_swapped_and_blank_images_are_what_they_say(write_set):
