@@ -38,12 +38,18 @@ class Calibration:
     risk: Numbers
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values, the risk at each twentieth of the coverage."""
+        """As JSON values: the bins, and the risk at each twentieth of the coverage."""
         names = ("count", "mean_confidence", "accuracy", "ece", "ece_equal_mass", "aurc", "accuracy_at_80")
         plain = {name: round(getattr(self, name), 4) for name in names}
-        bars = [[b.count, round(b.confidence, 4), round(b.accuracy, 4)] for b in self.bins]
-        curve = [[twentieth / 20, round(risk_at(self.risk, twentieth / 20), 4)] for twentieth in range(1, 21)]
-        return {**plain, "bins: count, confidence, accuracy": bars, "coverage, risk": curve}
+        bars = [
+            {"count": b.count, "confidence": round(b.confidence, 4), "accuracy": round(b.accuracy, 4)}
+            for b in self.bins
+        ]
+        curve = [
+            {"coverage": twentieth / 20, "risk": round(risk_at(self.risk, twentieth / 20), 4)}
+            for twentieth in range(1, 21)
+        ]
+        return {**plain, "bins": bars, "risk_coverage": curve}
 
 
 def calibrate(confidence: Numbers, correct: Numbers) -> Calibration | None:

@@ -121,8 +121,9 @@ def _score_guesses(training: Sequence[Question], original: Sequence[Judged], see
 
 def _notes(answers: Answers, original: Sequence[Judged]) -> list[str]:
     notes = [_BLANK] if answers.under("blank") else []
-    if alone := [one.name for one in answers.sets if len({item.image for item in one.questions}) == 1]:
-        notes.append(f"{', '.join(alone)} has one image only: there is none to swap with")
+    alone = [one.name for one in answers.sets if len({item.image for item in one.questions}) == 1]
+    if alone and answers.settings.sensitivity:
+        notes.append(f"of one image only, so there is none to swap with: {', '.join(alone)}")
     failed = Counter(one.outcome.error for one in answers.judged if one.outcome.error is not None)
     if failed:
         notes.append(_tell_errors(failed, len(answers.judged)))

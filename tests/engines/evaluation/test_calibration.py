@@ -43,7 +43,11 @@ def test_risk_coverage_of_known_answers():
     assert risk == pytest.approx([0, 1 / 2, 1 / 3, 2 / 4])
     assert risk_at(risk, 0.25) == 0
     assert risk_at(risk, 0.6) == pytest.approx(1 / 3)
-    assert calibrate(confidence, correct).aurc == pytest.approx((0 + 1 / 2 + 1 / 3 + 1 / 2) / 4)
+    found = calibrate(confidence, correct)
+    assert found.aurc == pytest.approx((0 + 1 / 2 + 1 / 3 + 1 / 2) / 4)
+    told = found.to_json()
+    assert told["risk_coverage"][9:11] == [{"coverage": 0.5, "risk": 0.5}, {"coverage": 0.55, "risk": 0.3333}]
+    assert sum(one["count"] for one in told["bins"]) == 4
 
 
 def test_equal_confidence_gains_nothing_by_the_order_of_the_file():

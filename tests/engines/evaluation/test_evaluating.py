@@ -161,7 +161,7 @@ def test_a_set_of_one_image_has_none_to_swap_with(write_set, copied_engine, tmp_
         collect_answers(open_engine(copied_engine, "fake"), sets, tmp_path / "out", Settings())
     )
     assert list(report.sensitivity) == ["blank"]
-    assert "made/validate has one image only: there is none to swap with" in report.notes
+    assert "of one image only, so there is none to swap with: made/validate" in report.notes
 
 
 def test_two_evaluations_do_not_write_to_one_folder(write_set, tmp_path):
