@@ -1,6 +1,7 @@
 """`radserve engine eval`: from what the user asked for to answers, report, tables and curves in one folder."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,8 +82,10 @@ def _ask_other(wanted: Wanted, sets: Sequence[QuestionSet], answers: Answers) ->
         concurrency=wanted.settings.concurrency,
         sensitivity=False,
     )
-    other = open_target(str(wanted.compare), max_tokens=settings.max_tokens)
-    theirs = collect_answers(other, sets, wanted.out / COMPARED, settings, fresh=wanted.fresh)
+    place = str(wanted.compare)
+    other = open_target(place, max_tokens=settings.max_tokens)
+    out = wanted.out / COMPARED / re.sub(r"[^\w.-]+", "-", place).strip("-")[-100:]  # each other has its own
+    theirs = collect_answers(other, sets, out, settings, fresh=wanted.fresh)
     return compare_answers(answers, theirs)
 
 

@@ -1,16 +1,19 @@
 """`radserve engine eval` from the command line to the files it writes."""
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
 from radserve_client.cli import main
+from radserve_engines.manifest import read_manifest, write_manifest
 
 
 def evaluate(*arguments: object) -> int:
@@ -85,8 +88,12 @@ def test_an_earlier_evaluation_can_be_compared_with_without_asking_it_again(
     assert comparison["flipped"]["value"] == pytest.approx(100 / 6, abs=1e-3)
     assert (comparison["right_to_wrong"], comparison["wrong_to_right"]) == (0, 1)
     assert evaluate(copied_engine, *plain, "--out", tmp_path / "b", "--compare", copied_engine) == 0
-    assert (tmp_path / "b" / "compared" / "answers.jsonl").is_file()
+    assert len(list((tmp_path / "b" / "compared").glob("*/answers.jsonl"))) == 1
     assert json.loads((tmp_path / "b" / "report.json").read_text())["comparison"]["flipped"]["value"] == 0
+    second = tmp_path / "second"
+    shutil.copytree(copied_engine, second, ignore=shutil.ignore_patterns("b", "out", "earlier", "second"))
+    write_manifest(second, replace(read_manifest(second), precision="other"))
+    assert evaluate(copied_engine, *plain, "--out", tmp_path / "b", "--compare", second) == 0
     path.write_text(path.read_text() + "\n")
     assert evaluate(copied_engine, *plain, "--out", tmp_path / "c", "--compare", earlier) == 1
     assert "not the same" in capsys.readouterr().err
