@@ -56,17 +56,23 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who answers. `location` is as the user gave it; `digest` the engine's, where there is one."""
+    """Who answers. `location` is as the user gave it; `digest` the engine's, where there is one.
+
+    `served`: over HTTP, through everything that lies between.
+    """
 
     location: str
     name: str
     digest: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    served: bool = False
 
     @property
     def fingerprint(self) -> str:
-        """The same for the same model, wherever it runs."""
-        return self.digest or f"{self.name} at {self.location}"
+        """The same for the same model on every server; in this process it is another, so that both can be compared."""
+        if self.digest is None:
+            return f"{self.name} at {self.location}"
+        return f"{self.digest} served" if self.served else self.digest
 
     def to_json(self) -> dict[str, Any]:
         """What a report says of it."""

@@ -48,22 +48,35 @@ class ServerAnswerer:
             raise EvaluationError(f"{url} is not an address: {error}") from error
 
     async def identify(self) -> Identity:
-        """By GET /models; an endpoint without that is known by the model's name alone."""
+        """By GET /models; an endpoint without that is known by the model's name alone.
+
+        Raises EvaluationError for a key that is refused, and for a model that is not offered.
+        """
         response = await self._send("GET", "/models", pauses_s=self._pauses_s[:2])
+        if response.status_code in (401, 403):
+            raise EvaluationError(f"{self._location} refuses the API key: {_tell(response)}")
         found = _models(response)
-        if self._model is None:
-            if found is None:
-                raise EvaluationError(f"{self._location}: {_tell(response)}; name the model with --model")
-            if len(found) != 1:
-                names = ", ".join(row["id"] for row in found) or "none"
-                raise EvaluationError(f"{self._location} offers these models: {names}; choose with --model")
-            self._model = str(found[0]["id"])
+        self._model = self._choose(found, response)
         row = next((row for row in found or () if row["id"] == self._model), {})
-        clinical = row.get("clinical") or {}
+        clinical = _object(row.get("clinical"))
         details = {name: clinical[name] for name in _DETAILS if name in clinical}
-        fitted = (clinical.get("confidence") or {}).get("fitted") or {}
-        details["calibrated_on"] = [one["sha256"] for one in fitted.get("sets", ())]
-        return Identity(self._location, self._model, clinical.get("digest"), details)
+        fitted = _object(_object(clinical.get("confidence")).get("fitted")).get("sets") or ()
+        details["calibrated_on"] = [digest for one in fitted if (digest := _object(one).get("sha256"))]
+        return Identity(self._location, self._model, clinical.get("digest"), details, served=True)
+
+    def _choose(self, found: list[dict[str, Any]] | None, response: httpx.Response) -> str:
+        if found is None:
+            if self._model is None:
+                raise EvaluationError(f"{self._location}: {_tell(response)}; name the model with --model")
+            return self._model
+        names = [str(row["id"]) for row in found]
+        if self._model is None and len(names) == 1:
+            return names[0]
+        if self._model is None or (names and self._model not in names):
+            raise EvaluationError(
+                f"{self._location} offers these models: {', '.join(names) or 'none'}; choose with --model"
+            )
+        return self._model
 
     async def answer(self, ask: Ask) -> Outcome:
         """An error status is an outcome with an error. Raises EvaluationError when the server is gone."""
@@ -154,22 +167,32 @@ def _tell(response: httpx.Response) -> str:
 
 
 def _read(response: httpx.Response, seconds: float) -> Outcome:
+    """Raises nothing: what is no chat completion is an outcome with an error."""
     try:
         body = response.json()
         choice = body["choices"][0]
-        text = str(choice["message"]["content"] or "")
+        text = choice["message"]["content"] or ""
+        if not isinstance(text, str):
+            raise TypeError
         entries = (choice.get("logprobs") or {}).get("content") or []
         logprobs = [float(entry["logprob"]) for entry in entries]
-        tokens = (body.get("usage") or {}).get("completion_tokens")
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         return Outcome(error=f"not a chat completion: {response.text[:200]}", seconds=seconds)
-    clinical = body.get("clinical") or {}
+    clinical = _object(body.get("clinical"))
+    confidence, abstained = clinical.get("confidence"), clinical.get("abstained")
+    tokens = _object(body.get("usage")).get("completion_tokens")
+    sure = isinstance(confidence, int | float) and not isinstance(confidence, bool) and 0 <= confidence <= 1
     return Outcome(
         text=text.strip(),
         logprob=math.fsum(logprobs) if logprobs else None,
-        tokens=tokens,
-        confidence=clinical.get("confidence"),
-        abstained=clinical.get("abstained"),
+        tokens=tokens if isinstance(tokens, int) else None,
+        confidence=confidence if sure else None,
+        abstained=abstained if isinstance(abstained, bool) else None,
         finish_reason=clinical.get("finish_reason") or choice.get("finish_reason"),
         seconds=seconds,
     )
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    """A foreign endpoint may say anything: what is no object says nothing."""
+    return value if isinstance(value, Mapping) else {}

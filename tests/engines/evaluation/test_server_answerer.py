@@ -63,6 +63,36 @@ def test_a_server_says_what_its_confidence_was_fitted_on(write_set, tmp_path):
     assert answers.identity.details["calibrated_on"] == [sets[0].sha256]
 
 
+def test_a_model_that_is_not_offered_is_refused_before_any_question(write_set, tmp_path):
+    sets, offered = load_sets([write_set({})]), [{"id": "one"}, {"id": "two"}]
+    with (
+        endpoint(lambda body: (200, says("yes")), offered) as url,
+        pytest.raises(EvaluationError, match="one, two; choose with --model"),
+    ):
+        collect_answers(open_target(url, model="three"), sets, tmp_path / "out", PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("clinical", "confidence"),
+    [("ill", None), ({"confidence": "0.7"}, None), ({"confidence": 7}, None), ({"confidence": 0.7}, 0.7)],
+)
+def test_a_confidence_that_is_none_is_not_taken_for_one(write_set, tmp_path, clinical, confidence):
+    body = {**says("yes"), "clinical": clinical}
+    with endpoint(lambda _: (200, body), [{"id": "m", "clinical": clinical}]) as url:
+        answers = collect_answers(open_target(url), load_sets([write_set({})]), tmp_path / "out", PLAIN)
+    assert answers.judged[0].outcome.confidence == confidence
+
+
+def test_content_in_parts_is_an_error_and_not_a_wrong_answer(write_set, tmp_path):
+    body = says("yes") | {"choices": [{"message": {"content": [{"text": "yes"}]}}]}
+    sets = load_sets([write_set({}, {})])
+    with (
+        endpoint(lambda _: (200, body), [{"id": "m"}]) as url,
+        pytest.raises(EvaluationError, match="all failed.*not a chat completion"),
+    ):
+        collect_answers(open_target(url), sets, tmp_path / "out", PLAIN)
+
+
 def says(text: str) -> dict[str, Any]:
     return {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}
 
