@@ -88,7 +88,7 @@ def test_content_in_parts_is_an_error_and_not_a_wrong_answer(write_set, tmp_path
     sets = load_sets([write_set({}, {})])
     with (
         endpoint(lambda _: (200, body), [{"id": "m"}]) as url,
-        pytest.raises(EvaluationError, match="all failed.*not a chat completion"),
+        pytest.raises(EvaluationError, match=r"all failed.*not a chat completion"),
     ):
         collect_answers(open_target(url), sets, tmp_path / "out", PLAIN)
 
