@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from radserve_engines.training.made_questions import make_question, read_facts
+from radserve_engines.training.made_questions import Facts, make_question, read_facts
 from radserve_engines.training.packing import Packer, Segment
 from radserve_engines.vqa_data import Question, by_image
 
@@ -45,9 +45,7 @@ class RowPlanner:
         chooser.shuffle(rows)  # type: ignore[arg-type]
         return rows
 
-    def _plan_image(
-        self, group: Sequence[Question], facts: dict[str, str], chooser: np.random.Generator
-    ) -> list[Row]:
+    def _plan_image(self, group: Sequence[Question], facts: Facts, chooser: np.random.Generator) -> list[Row]:
         rows: list[list[Segment]] = [[]]
         for place in chooser.permutation(len(group)):
             segment = self._segment(group[place], chooser)
@@ -65,7 +63,7 @@ class RowPlanner:
         self,
         row: list[Segment],
         group: Sequence[Question],
-        facts: dict[str, str],
+        facts: Facts,
         chooser: np.random.Generator,
     ) -> None:
         made = self._segment(make_question(group, facts, chooser), chooser)
