@@ -4,15 +4,14 @@ import argparse
 import hashlib
 import json
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from radserve_engines.generation import Sampling
 from radserve_engines.manifest import EngineManifest, digest_files, write_manifest
+from radserve_engines.provenance import list_versions
 from radserve_imaging import ImagePolicy, Window
 
-_TOOLS = ("torch", "transformers", "openvino", "openvino-genai", "nncf")
 SOFT_TISSUE = Window(40, 400)
 
 
@@ -51,20 +50,10 @@ def seal(
         checkpoint_sha256=checkpoint_digest(checkpoint),
         files=digest_files(folder),
         runtime_options=dict(runtime_options),
-        tools=_tool_versions(),
+        tools=list_versions(),
     )
     write_manifest(folder, manifest)
     return manifest
-
-
-def _tool_versions() -> dict[str, str]:
-    found = {}
-    for tool in _TOOLS:
-        try:
-            found[tool] = version(tool)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def main() -> None:

@@ -17,10 +17,10 @@ from radserve_engines.evaluation.confidences import (
 )
 from radserve_engines.evaluation.evaluating import Answers
 from radserve_engines.evaluation.judging import Judged, judge_one
-from radserve_engines.evaluation.provenance import describe_machine, list_versions
 from radserve_engines.evaluation.question_baseline import guess_from_questions
 from radserve_engines.evaluation.scores import Score, estimate, score, score_facets
 from radserve_engines.evaluation.sensitivity import Sensitivity, measure_sensitivity
+from radserve_engines.provenance import describe_machine, list_versions
 from radserve_engines.vqa_data import Question
 
 SCHEMA = 1

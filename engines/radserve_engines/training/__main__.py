@@ -9,15 +9,12 @@ on from another run's weights.
 
 import argparse
 import json
-import os
-import platform
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
 from radserve_engines.demo_checkpoint import IMAGE_SIDE, load_checkpoint, make_model
+from radserve_engines.provenance import describe_machine, list_versions
 from radserve_engines.training.answers import AnswerTraining, Recipe, make_tokenizer
 from radserve_engines.training.labels import Labels
 from radserve_engines.training.vision import VisionTraining, WarmUp
@@ -34,8 +31,9 @@ def write_record(path: Path, data: Path, warm_up: WarmUp | None, training: Answe
         "warm_up": asdict(warm_up) if warm_up else None,
         "recipe": asdict(training.recipe),
         "data_sha256": {name: digest_file(data / name) for name in files},
-        "machine": f"{training.device.type}, {os.cpu_count()} {platform.machine()} cores",
-        "torch": torch.__version__,
+        "device": training.device.type,
+        "machine": describe_machine(),
+        "versions": list_versions(),
     }
     path.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
 

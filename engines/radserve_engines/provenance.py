@@ -1,11 +1,11 @@
-"""Where and with what an evaluation ran; nothing that names the machine or its owner."""
+"""Where and with what something was trained, built or measured; nothing that names the machine or its owner."""
 
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_PACKAGES = ("radserve", "openvino", "openvino-genai", "torch", "transformers", "numpy")
+_PACKAGES = ("radserve", "openvino", "openvino-genai", "nncf", "torch", "transformers", "numpy")
 
 
 def describe_machine() -> dict[str, str | int | None]:
