@@ -8,7 +8,7 @@ from typing import Any
 from radserve_client.errors import RadserveError
 
 _TARGET = "engine folder, address of a radserve server, or of an OpenAI-compatible endpoint (…/v1)"
-_KEYS = "The API key is read from RADSERVE_API_KEY; for an address that ends in /v1, if unset, from OPENAI_API_KEY."
+_KEYS = "The API key is read from RADSERVE_API_KEY; for an address that ends in /v1, from OPENAI_API_KEY."
 
 
 def add_engine_word(words: Any) -> None:

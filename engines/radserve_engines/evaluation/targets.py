@@ -17,14 +17,14 @@ def is_address(target: str) -> bool:
 def open_target(target: str, *, model: str | None = None, max_tokens: int | None = None) -> Answerer:
     """Raises EngineError saying what is wrong with it.
 
-    An address that ends in /v1 is an OpenAI-compatible endpoint, and may get OpenAI's key; others never do.
+    An address that ends in /v1 is an OpenAI-compatible endpoint and gets OpenAI's key; others are radserve's and get
+    radserve's. Neither key goes to the other's address.
     """
     if is_address(target):
         from radserve_engines.evaluation.server_answerer import ServerAnswerer
 
-        key = os.environ.get(KEY_VARIABLE)
-        if target.rstrip("/").endswith("/v1"):
-            key = key or os.environ.get(OPENAI_KEY_VARIABLE)
+        foreign = target.rstrip("/").endswith("/v1")
+        key = os.environ.get(OPENAI_KEY_VARIABLE if foreign else KEY_VARIABLE)
         return ServerAnswerer(target, model=model, api_key=key, max_tokens=max_tokens)
     folder = Path(target)
     if not folder.is_dir():

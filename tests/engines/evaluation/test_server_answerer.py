@@ -187,8 +187,10 @@ def test_an_endpoint_without_a_list_of_models_needs_the_model_s_name(write_set, 
         collect_answers(ServerAnswerer(url), load_sets([write_set({})]), tmp_path / "out", PLAIN)
 
 
-def test_openai_s_key_goes_to_an_openai_compatible_endpoint_only(monkeypatch):
-    monkeypatch.delenv("RADSERVE_API_KEY", raising=False)
-    monkeypatch.setenv("OPENAI_API_KEY", "secret")
-    assert "authorization" not in open_target("http://127.0.0.1:1")._http.headers
-    assert open_target("http://127.0.0.1:1/v1")._http.headers["authorization"] == "Bearer secret"
+def test_neither_key_goes_to_the_other_s_address(monkeypatch):
+    monkeypatch.setenv("RADSERVE_API_KEY", "ours")
+    monkeypatch.setenv("OPENAI_API_KEY", "theirs")
+    assert open_target("http://127.0.0.1:1")._http.headers["authorization"] == "Bearer ours"
+    assert open_target("http://127.0.0.1:1/v1")._http.headers["authorization"] == "Bearer theirs"
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert "authorization" not in open_target("http://127.0.0.1:1/v1")._http.headers
