@@ -1,6 +1,5 @@
 """Which questions share a training row, and in what order the rows come."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -8,12 +7,7 @@ import numpy as np
 
 from radserve_engines.training.made_questions import Facts, make_question, read_facts
 from radserve_engines.training.packing import Packer, Segment
-from radserve_engines.training.rewording import offer_choice, reword
 from radserve_engines.vqa_data import Question, by_image
-
-# The set whose questions are worded once only, and on few images: twice an epoch, half of the time in other words.
-_REPEATS = {"vqa-rad": 2}
-_REWORDED_SHARE, _CHOICES_SHARE = 0.5, 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +24,6 @@ class RowPlanner:
     def __init__(self, questions: Sequence[Question], packer: Packer, room: int, seed: int) -> None:
         self._groups = list(by_image(questions).values())
         self._facts = [read_facts(group) for group in self._groups]
-        self._answers: dict[tuple[str, str | None], list[str]] = defaultdict(list)
-        for item in questions:
-            self._answers[item.source, item.content_type].append(item.answer)
         self._packer, self._room, self._seed = packer, room, seed
 
     def batches(self, size: int, skip: int = 0) -> Iterator[list[Row]]:
@@ -50,43 +41,34 @@ class RowPlanner:
     def _plan_epoch(self, chooser: np.random.Generator) -> list[Row]:
         rows: list[Row] = []
         for group, facts in zip(self._groups, self._facts, strict=True):
-            for _ in range(_REPEATS.get(group[0].source, 1)):
-                rows += self._plan_image(group, facts, chooser)
+            rows += self._plan_image(group, facts, chooser)
         chooser.shuffle(rows)  # type: ignore[arg-type]
         return rows
 
     def _plan_image(self, group: Sequence[Question], facts: Facts, chooser: np.random.Generator) -> list[Row]:
         rows: list[list[Segment]] = [[]]
         for place in chooser.permutation(len(group)):
-            segment = self._segment(self._maybe_reword(group[place], chooser), chooser)
+            segment = self._segment(group[place], chooser)
             if len(segment) > self._room:
                 continue
             if sum(map(len, rows[-1])) + len(segment) > self._room:
                 rows.append([])
             rows[-1].append(segment)
-        for row in rows:
-            self._fill(row, group, facts, chooser)
+        if facts:
+            for row in rows:
+                self._fill(row, group, facts, chooser)
         return [Row(group[0].image, tuple(row)) for row in rows if row]
 
     def _fill(
-        self, row: list[Segment], group: Sequence[Question], facts: Facts, chooser: np.random.Generator
+        self,
+        row: list[Segment],
+        group: Sequence[Question],
+        facts: Facts,
+        chooser: np.random.Generator,
     ) -> None:
-        """Add a made question, if there is one and it fits."""
-        item = group[chooser.integers(len(group))]
-        made = None
-        if not facts or chooser.random() < _CHOICES_SHARE:
-            made = offer_choice(item, self._answers[item.source, item.content_type], chooser)
-        if made is None and facts:
-            made = make_question(group, facts, chooser)
-        if made is None:
-            return
-        segment = self._segment(made, chooser)
-        if sum(map(len, row)) + len(segment) <= self._room:
-            row.append(segment)
-
-    def _maybe_reword(self, item: Question, chooser: np.random.Generator) -> Question:
-        worded_once = item.source in _REPEATS
-        return reword(item, chooser) if worded_once and chooser.random() < _REWORDED_SHARE else item
+        made = self._segment(make_question(group, facts, chooser), chooser)
+        if sum(map(len, row)) + len(made) <= self._room:
+            row.append(made)
 
     def _segment(self, item: Question, chooser: np.random.Generator) -> Segment:
         return self._packer.segment(item, lower=chooser.random() < 0.5)

@@ -1,11 +1,9 @@
 from collections import Counter
 
 import numpy as np
-import pytest
 
 from radserve_engines.training.made_questions import FACTS, Facts, make_question, read_facts
 from radserve_engines.training.organs import read_organs
-from radserve_engines.training.rewording import offer_choice, reword
 from radserve_engines.vqa_data import Question
 
 
@@ -93,44 +91,3 @@ def test_every_made_answer_follows_from_the_facts_and_yes_is_as_frequent_as_no()
         assert made.closed and made.image == "a.png"
     assert 0.8 < answers["yes"] / answers["no"] < 1.25
     assert 0.2 < 1 - (answers["yes"] + answers["no"]) / 2000 < 0.3
-
-
-@pytest.mark.parametrize(
-    ("question", "thing"),
-    [
-        ("Is there evidence of a pneumothorax in this image?", "pneumothorax"),
-        ("Are calcifications present?", "calcifications"),
-        ("Can you appreciate a pleural effusion?", "pleural effusion"),
-        ("is there free air under the left diaphragm", "free air under the left diaphragm"),
-    ],
-)
-def test_a_question_of_presence_keeps_what_it_looks_for_and_its_answer(question, thing):
-    chooser = np.random.default_rng(3)
-    item = say(question, "no", "PRES")
-    worded = {reword(item, chooser) for _ in range(60)}
-    assert len(worded) == 8
-    assert all(f" {thing}" in one.question.lower() and one.answer == "no" for one in worded)
-
-
-@pytest.mark.parametrize("question", ["Is the heart enlarged?", "Is this a CT?", "Which side is larger?"])
-def test_another_question_is_not_reworded(question):
-    item = say(question, "yes")
-    assert reword(item, np.random.default_rng(0)) is item
-
-
-def test_an_open_question_offered_as_a_choice_names_its_own_answer_and_another():
-    item, chooser = (
-        Question("1", "vqa-rad", "a.png", "Where is it?", "left lobe", False, None),
-        np.random.default_rng(1),
-    )
-    offers = [offer_choice(item, ["right lobe", "both lungs"], chooser) for _ in range(100)]
-    assert all(one.answer == "left lobe" and "left lobe" in one.question and one.closed for one in offers)
-    assert all(("right lobe" in one.question) != ("both lungs" in one.question) for one in offers)
-    first = sum(one.question.index("left lobe") < one.question.index(" or ") for one in offers)
-    assert 30 < first < 70
-
-
-@pytest.mark.parametrize("other", ["left lobe", "yes", "a very long answer of many words"])
-def test_no_choice_is_offered_that_would_be_none(other):
-    item = Question("1", "vqa-rad", "a.png", "Where is it?", "left lobe", False, None)
-    assert offer_choice(item, [other], np.random.default_rng(0)) is None
