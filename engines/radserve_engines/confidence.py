@@ -67,7 +67,8 @@ def score_answers(outcomes: Mapping[Key, Outcome], sets: Sequence[QuestionSet]) 
 def check_run(run: Mapping[str, Any], manifest: EngineManifest, sets: Sequence[QuestionSet]) -> None:
     """Raises EvaluationError when the answers are another engine's, or to other questions."""
     engine = run.get("engine") or {}
-    if engine.get("digest") not in (_bare_digest(manifest), manifest.digest):
+    same = engine.get("uncalibrated_digest") == manifest.uncalibrated_digest
+    if not same and engine.get("digest") not in (manifest.uncalibrated_digest, manifest.digest):
         raise EvaluationError(
             f"the answers are those of engine {engine.get('digest')}, not of {manifest.name} ({manifest.digest}): "
             "evaluate this one"
@@ -129,7 +130,7 @@ def calibrate(
     counts = [{**one.to_json(), "answers": sum(answer.set == one.name for answer in scored)} for one in sets]
     fitted = {
         "date": datetime.now(UTC).date().isoformat(),
-        "engine": _bare_digest(manifest),
+        "engine": manifest.uncalibrated_digest,
         "sets": counts,
         "folds": platt.FOLDS,
         "level": platt.LEVEL,
@@ -190,11 +191,6 @@ def main() -> None:
         sealed = replace(manifest, confidence=calibration)
         write_manifest(given.engine, sealed)
         print(f"{given.engine}: {manifest.digest} is now {sealed.digest}")
-
-
-def _bare_digest(manifest: EngineManifest) -> str:
-    """Of the engine before it was calibrated: what a calibration does not change."""
-    return replace(manifest, confidence=None).digest
 
 
 def _ece(confidence: platt.Numbers, correct: platt.Numbers) -> float:

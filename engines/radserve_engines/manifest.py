@@ -7,7 +7,7 @@ SHA-256 of the manifest's canonical JSON. A changed weight, window or prompt is 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,11 @@ class EngineManifest:
         """The engine digest: "sha256:" and the hex SHA-256 of the canonical JSON."""
         canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
+
+    @property
+    def uncalibrated_digest(self) -> str:
+        """The engine digest without the `confidence` block, which changes no answer."""
+        return replace(self, confidence=None).digest
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values; `from_json` gives the same manifest back."""

@@ -108,6 +108,20 @@ def test_it_can_be_fitted_again_to_another_risk(fit: Fit, copied_engine: Path) -
     assert second.confidence.types["closed"].slope == first.confidence.types["closed"].slope
 
 
+def test_answers_of_an_engine_that_was_calibrated_can_be_fitted_again_and_again(
+    fit: Fit, results: Path, copied_engine: Path
+) -> None:
+    """Each fit changes the digest, but no answer."""
+    assert fit("--risk", "0.3") is None
+    calibrated = read_manifest(copied_engine)
+    run = json.loads((results / RUN).read_text())
+    names = {"digest": calibrated.digest, "uncalibrated_digest": calibrated.uncalibrated_digest}
+    (results / RUN).write_text(json.dumps({**run, "engine": names}))
+    assert fit("--risk", "0.25") is None
+    assert fit("--risk", "0.2") is None
+    assert read_manifest(copied_engine).digest != calibrated.digest
+
+
 def test_a_dry_run_writes_nothing_and_a_risk_out_of_reach_is_told(
     fit: Fit, copied_engine: Path, manifest: EngineManifest, capsys: pytest.CaptureFixture[str]
 ) -> None:

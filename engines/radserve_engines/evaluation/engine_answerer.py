@@ -38,6 +38,7 @@ class EngineAnswerer:
             "precision": manifest.precision,
             "gate": manifest.gate.get("status"),
             "tools": dict(manifest.tools),
+            "uncalibrated_digest": manifest.uncalibrated_digest,
             "calibrated_on": [one["sha256"] for one in fitted],
         }
         return Identity(self._location, manifest.name, manifest.digest, details)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from PIL import Image
@@ -113,7 +114,8 @@ def test_ctrl_c_keeps_what_is_there_and_says_how_to_go_on(write_set, tmp_path, s
     with serve(seconds=0.1) as server:
         command = [sys.executable, "-m", "radserve_client", "engine", "eval", server.url]
         command += ["--set", str(path), "--out", str(out), "--concurrency", "2"]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a job in the background ignores it
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not (
             (out / "answers.jsonl").is_file() and (out / "answers.jsonl").stat().st_size
