@@ -51,12 +51,13 @@ def main() -> None:
         "--start", type=Path, metavar="CHECKPOINT", help="weights and tokenizer to begin with"
     )
     parser.add_argument("--peak-rate", type=float, default=recipe.peak_rate)
+    parser.add_argument("--eager", action="store_true", help="half as fast, but needs no C++ compiler")
     parser.add_argument("--seed", type=int, default=recipe.seed)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     questions = load_training_questions(given.data)
     images = render_images(given.data, (item.image for item in questions), given.cache, IMAGE_SIDE)
-    warmed: WarmUp | None = None
+    compiled, warmed = not given.eager, None
     if given.start is not None:
         model, tokenizer = load_checkpoint(given.start)
         model.train()
@@ -64,9 +65,11 @@ def main() -> None:
         tokenizer = make_tokenizer(questions)
         model = make_model(tokenizer, given.seed)
         warmed = WarmUp(minutes=given.warm_up_minutes, seed=given.seed)
-        VisionTraining(warmed, model.model.visual, Labels(questions), images, given.out).run()
+        VisionTraining(
+            warmed, model.model.visual, Labels(questions), images, given.out, compiled=compiled
+        ).run()
     recipe = Recipe(minutes=given.minutes, seed=given.seed, peak_rate=given.peak_rate)
-    training = AnswerTraining(recipe, model, tokenizer, questions, images, given.out)
+    training = AnswerTraining(recipe, model, tokenizer, questions, images, given.out, compiled=compiled)
     training.run()
     write_record(given.out / "training.json", given.data, warmed, training)
 
