@@ -58,12 +58,23 @@ class Journal:
 
 def read_results(folder: Path) -> tuple[dict[str, Any], dict[Key, Outcome]]:
     """The run and the answers of an earlier evaluation. Raises EvaluationError when the folder has none."""
+    run = _read_run(folder)
     try:
-        run = json.loads((folder / RUN).read_text("utf-8"))
-        answers = _read_answers(folder / ANSWERS, mend=False)
+        return run, _read_answers(folder / ANSWERS, mend=False)
+    except OSError as error:
+        raise _no_results(folder, error) from error
+
+
+def _read_run(folder: Path) -> dict[str, Any]:
+    try:
+        run: dict[str, Any] = json.loads((folder / RUN).read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise EvaluationError(f"{folder} does not hold an evaluation's results: {error}") from error
-    return run, answers
+        raise _no_results(folder, error) from error
+    return run
+
+
+def _no_results(folder: Path, error: Exception) -> EvaluationError:
+    return EvaluationError(f"{folder} does not hold an evaluation's results: {error}")
 
 
 def _line(ask: Ask, outcome: Outcome) -> dict[str, Any]:
@@ -110,7 +121,7 @@ def _open_alone(path: Path) -> TextIO:
 
 
 def _refuse_another(folder: Path, run: Mapping[str, Any]) -> None:
-    earlier, _ = read_results(folder)
+    earlier = _read_run(folder)
     for name in _SAME:
         if earlier.get(name) != run[name]:
             raise EvaluationError(

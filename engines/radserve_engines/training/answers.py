@@ -7,41 +7,26 @@ from typing import Any
 
 import torch
 
-from radserve_engines.demo_checkpoint import (
-    CONTEXT,
-    IMAGE_TOKENS,
-    VOCABULARY,
-    save_checkpoint,
-)
+from radserve_engines.demo_checkpoint import CONTEXT, IMAGE_TOKENS, VOCABULARY, save_checkpoint
 from radserve_engines.tokenizer import train_tokenizer
-from radserve_engines.training.augmentation import Augmentation, augment
 from radserve_engines.training.loss import Regularisation, answer_loss, encode_rows
 from radserve_engines.training.packing import Packer, all_cells, random_cells
 from radserve_engines.training.rows import Row, RowPlanner
-from radserve_engines.training.timed import TimedTraining, warmed_cosine
-from radserve_engines.vision_tower import cell_angles, normalise_pixels
-from radserve_engines.vqa_data import (
-    ImageCache,
-    Question,
-)
+from radserve_engines.training.timed import Schedule, TimedTraining
+from radserve_engines.vision_tower import cell_angles
+from radserve_engines.vqa_data import ImageCache, Question
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """What fixes the answers' training, apart from the data and the machine's speed."""
+class Recipe(Schedule):
+    """`room` tokens of text in a row; `kept_tokens` of the image until the share `drop_until` of the time, then all."""
 
     minutes: float = 80.0
-    batch: int = 32
-    room: int = 96
     peak_rate: float = 8e-4
     vision_rate: float = 0.5
-    ramp: float = 0.03
-    weight_decay: float = 0.1
+    room: int = 96
     kept_tokens: int = IMAGE_TOKENS // 2
     drop_until: float = 0.8
-    seed: int = 2019
-    save_every_s: float = 240.0
-    augmentation: Augmentation = field(default_factory=Augmentation)
     regularisation: Regularisation = field(default_factory=Regularisation)
 
 
@@ -49,6 +34,7 @@ class AnswerTraining(TimedTraining):
     """Changes the model that it is given, and writes it to `out`/checkpoint."""
 
     name = "answers"
+    recipe: Recipe
 
     def __init__(
         self,
@@ -61,8 +47,8 @@ class AnswerTraining(TimedTraining):
         *,
         compiled: bool = True,
     ) -> None:
-        super().__init__(recipe.minutes, recipe.save_every_s, out / "state.pt")
-        self.recipe, self.tokenizer, self.images, self.out = recipe, tokenizer, images, out
+        super().__init__(recipe, images, out / "state.pt")
+        self.tokenizer, self.out = tokenizer, out
         self.model = model.to(self.device)
         self.optimizer = torch.optim.AdamW(_parameter_groups(model, recipe), betas=(0.9, 0.98))
         self.packer = Packer(tokenizer)
@@ -74,23 +60,16 @@ class AnswerTraining(TimedTraining):
     def parts(self) -> Mapping[str, Any]:
         return {"model": self.model, "optimizer": self.optimizer}
 
-    def seed(self) -> int:
-        return self.recipe.seed
-
     def batches(self, skip: int) -> Iterator[list[Row]]:
         return self.planner.batches(self.recipe.batch, skip)
 
     def loss(self, batch: Sequence[Row], generator: torch.Generator) -> torch.Tensor:
         recipe = self.recipe
-        for group in self.optimizer.param_groups:
-            rate = recipe.peak_rate * warmed_cosine(self.progress, recipe.ramp)
-            group["lr"] = group["share"] * rate
         cells = all_cells(len(batch))
         if self.progress < recipe.drop_until:
             cells = random_cells(len(batch), recipe.kept_tokens, generator)
         packed = self.packer.pack([row.segments for row in batch], cells, recipe.room).to(self.device)
-        pixels = torch.from_numpy(self.images.stack(row.image for row in batch))
-        images = augment(normalise_pixels(pixels.to(self.device)), generator, recipe.augmentation)
+        images = self.look_at((row.image for row in batch), generator)
         with torch.autocast(self.device.type, dtype=torch.bfloat16):
             hidden = self.encode(
                 self.model,

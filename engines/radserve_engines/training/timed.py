@@ -3,26 +3,46 @@
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from radserve_engines.training.augmentation import Augmentation, augment
+from radserve_engines.vision_tower import normalise_pixels
+from radserve_engines.vqa_data import ImageCache
+
 _REPORT_EVERY = 50
 
 
-class TimedTraining(ABC):
-    """Steps until `minutes` are spent; the state is saved every `save_every_s` and read again at the start.
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What fixes any training here, apart from the data and the machine's speed."""
 
-    A subclass sets `optimizer`, adds the four abstract methods, and calls `resume` when it is complete.
+    minutes: float
+    peak_rate: float
+    ramp: float = 0.03
+    weight_decay: float = 0.1
+    batch: int = 32
+    seed: int = 2019
+    save_every_s: float = 240.0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+class TimedTraining(ABC):
+    """Steps until the minutes are spent; the state is saved every `save_every_s` and read again at the start.
+
+    A subclass sets `optimizer`, adds the three abstract methods, and calls `resume` when it is complete. A parameter
+    group of the optimizer may have a `share` of the learning rate.
     """
 
     name: str
     optimizer: torch.optim.Optimizer
 
-    def __init__(self, minutes: float, save_every_s: float, state: Path) -> None:
-        self.minutes, self.save_every_s, self.state = minutes, save_every_s, state
+    def __init__(self, recipe: Schedule, images: ImageCache, state: Path) -> None:
+        self.recipe, self.images, self.state = recipe, images, state
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.step, self.spent_s = 0, 0.0
 
@@ -38,10 +58,6 @@ class TimedTraining(ABC):
     def loss(self, batch: Any, generator: torch.Generator) -> torch.Tensor:
         """The loss of one batch; `generator` is all the chance there may be, apart from dropout."""
 
-    @abstractmethod
-    def seed(self) -> int:
-        """What the chance of each step starts from."""
-
     def run(self) -> None:
         """Train until the minutes are spent, then save."""
         saved, losses = self.spent_s, list[float]()
@@ -55,7 +71,7 @@ class TimedTraining(ABC):
             if self.step % _REPORT_EVERY == 0:
                 self._report(sum(losses) / len(losses))
                 losses.clear()
-            if self.spent_s - saved > self.save_every_s:
+            if self.spent_s - saved > self.recipe.save_every_s:
                 self.save()
                 saved = self.spent_s
         self.save()
@@ -63,7 +79,12 @@ class TimedTraining(ABC):
     @property
     def progress(self) -> float:
         """Share of the time that is spent."""
-        return self.spent_s / (60 * self.minutes)
+        return self.spent_s / (60 * self.recipe.minutes)
+
+    def look_at(self, images: Iterable[str], generator: torch.Generator) -> torch.Tensor:
+        """The named images [images, 3, height, width], normalised and augmented, on the training's device."""
+        pixels = torch.from_numpy(self.images.stack(images)).to(self.device)
+        return augment(normalise_pixels(pixels), generator, self.recipe.augmentation)
 
     def save(self) -> None:
         """Write the state, whole or not at all."""
@@ -82,8 +103,12 @@ class TimedTraining(ABC):
         self.step, self.spent_s = state["step"], state["spent_s"]
 
     def _train_step(self, batch: Any) -> float:
-        torch.manual_seed(self.seed() + self.step)
-        generator = torch.Generator().manual_seed(self.seed() * 1_000_003 + self.step)
+        recipe = self.recipe
+        torch.manual_seed(recipe.seed + self.step)
+        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + self.step)
+        rate = recipe.peak_rate * warmed_cosine(self.progress, recipe.ramp)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group.get("share", 1.0) * rate
         loss = self.loss(batch, generator)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -93,9 +118,9 @@ class TimedTraining(ABC):
         return float(loss.detach())
 
     def _report(self, loss: float) -> None:
-        spent = self.spent_s / 60
+        spent, left = self.spent_s / 60, self.recipe.minutes - self.spent_s / 60
         print(
-            f"{self.name}  step {self.step}  loss {loss:.3f}  {spent:.1f} min spent, {self.minutes - spent:.1f} left",
+            f"{self.name}  step {self.step}  loss {loss:.3f}  {spent:.1f} min spent, {left:.1f} left",
             flush=True,
         )
 

@@ -5,41 +5,35 @@ the mean image token has to tell modality, plane, organ and the like, which cost
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from radserve_engines.training.augmentation import Augmentation, augment
 from radserve_engines.training.labels import Labels, label_loss
 from radserve_engines.training.packing import random_cells
-from radserve_engines.training.timed import TimedTraining, warmed_cosine
-from radserve_engines.vision_tower import cell_angles, encode_images, normalise_pixels
+from radserve_engines.training.timed import Schedule, TimedTraining
+from radserve_engines.vision_tower import cell_angles, encode_images
 from radserve_engines.vqa_data import ImageCache
 
 
 @dataclass(frozen=True, slots=True)
-class WarmUp:
-    """What fixes the warm-up, apart from data and speed. `kept` image tokens of 64, later `kept_late`."""
+class WarmUp(Schedule):
+    """`kept` of the 64 image tokens are seen, from the share `late` of the time on `kept_late`."""
 
     minutes: float = 22.0
-    batch: int = 32
+    peak_rate: float = 1e-3
     kept: int = 20
     kept_late: int = 40
     late: float = 0.7
-    peak_rate: float = 1e-3
-    ramp: float = 0.03
-    weight_decay: float = 0.1
-    seed: int = 2019
-    save_every_s: float = 240.0
-    augmentation: Augmentation = field(default_factory=Augmentation)
 
 
 class VisionTraining(TimedTraining):
     """Changes the tower that it is given."""
 
     name = "vision"
+    recipe: WarmUp
 
     def __init__(
         self,
@@ -51,8 +45,8 @@ class VisionTraining(TimedTraining):
         *,
         compiled: bool = True,
     ) -> None:
-        super().__init__(recipe.minutes, recipe.save_every_s, out / "warm_up.pt")
-        self.recipe, self.labels, self.images = recipe, labels, images
+        super().__init__(recipe, images, out / "warm_up.pt")
+        self.labels = labels
         torch.manual_seed(recipe.seed)
         width = visual.config.out_hidden_size
         head = torch.nn.Sequential(torch.nn.LayerNorm(width), torch.nn.Linear(width, len(labels.label_of)))
@@ -70,9 +64,6 @@ class VisionTraining(TimedTraining):
     def parts(self) -> Mapping[str, Any]:
         return {"visual": self.visual, "head": self.head, "optimizer": self.optimizer}
 
-    def seed(self) -> int:
-        return self.recipe.seed
-
     def batches(self, skip: int) -> Iterator[torch.Tensor]:
         """Row numbers of `labels`, each once an epoch but for an incomplete batch."""
         generator = torch.Generator().manual_seed(self.recipe.seed)
@@ -85,10 +76,7 @@ class VisionTraining(TimedTraining):
 
     def loss(self, batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         recipe = self.recipe
-        for group in self.optimizer.param_groups:
-            group["lr"] = recipe.peak_rate * warmed_cosine(self.progress, recipe.ramp)
-        pixels = torch.from_numpy(self.images.stack(self.labels.images[row] for row in batch))
-        images = augment(normalise_pixels(pixels.to(self.device)), generator, recipe.augmentation)
+        images = self.look_at((self.labels.images[row] for row in batch), generator)
         kept = recipe.kept if self.progress < recipe.late else recipe.kept_late
         cells = random_cells(len(batch), kept, generator).to(self.device)
         with torch.autocast(self.device.type, dtype=torch.bfloat16):
