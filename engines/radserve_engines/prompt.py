@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from radserve_engines.errors import ManifestError, QuestionRefused
-from radserve_engines.families import Family, family_named
+from radserve_engines.families import Family, family_named, read_settings
 from radserve_engines.manifest import EngineManifest
 
 
@@ -31,6 +31,7 @@ class PromptTemplate:
     def __init__(self, folder: Path, manifest: EngineManifest) -> None:
         self._manifest = manifest
         self._family: Family = family_named(manifest.family)
+        self._settings = read_settings(folder)
         try:
             source = (folder / manifest.chat_template).read_text("utf-8")
         except OSError as error:
@@ -52,9 +53,11 @@ class PromptTemplate:
             text = self._template.render(messages=list(messages), add_generation_prompt=True)
         except TemplateError as error:
             raise QuestionRefused(f"the engine's chat template refuses these messages: {error}") from error
-        image_tokens = sum(self._family.image_tokens(*image.shape[:2]) for image in images)
+        sizes = [image.shape[:2] for image in images]
+        image_tokens = sum(self._family.image_tokens(self._settings, *size) for size in sizes)
         # Each image's one placeholder token is already among the text's.
-        prompt_tokens = len(self.tokenizer.encode(text).ids) - len(images) + image_tokens
+        ids = self.tokenizer.encode(self._family.seat(text)).ids
+        prompt_tokens = len(ids) - len(images) + image_tokens
         return Prompt(text, prompt_tokens, image_tokens)
 
     def room(self, prompt: Prompt, max_tokens: int) -> int:
