@@ -43,6 +43,19 @@ def _parser() -> argparse.ArgumentParser:
     words = parser.add_subparsers(required=True, metavar="COMMAND")
     up = words.add_parser("up", help="start Triton with an engine, and the gateway before it")
     up.add_argument("--engine", type=Path, help="engine folder (RADSERVE_ENGINE; default: the demo engine)")
+    up.add_argument(
+        "--trusted-keys",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="public key, or folder of keys, whose engines are served (RADSERVE_TRUSTED_KEYS)",
+    )
+    up.add_argument(
+        "--allow-ungated",
+        action="store_true",
+        help="serve an engine that did not pass its gate; every answer says so (RADSERVE_ALLOW_UNGATED)",
+    )
     up.epilog = "Further options go to the gateway: --host, --port, --api-keys-file, --insecure-open …"
     up.set_defaults(run=_up)
     ask = _asking(words, "ask", "ask a running server about images")
@@ -90,7 +103,7 @@ def _client(given: argparse.Namespace) -> AsyncClient:
 def _up(given: argparse.Namespace) -> None:
     from radserve_client.up import up
 
-    up(given.engine, given.rest)
+    up(given.engine, given.rest, trusted_keys=given.trusted_keys, allow_ungated=given.allow_ungated)
 
 
 def _ask(given: argparse.Namespace) -> None:

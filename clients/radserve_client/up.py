@@ -16,6 +16,8 @@ from radserve_client.errors import RadserveError
 from radserve_client.progress import Progress
 
 if TYPE_CHECKING:
+    from radserve_engines.acceptance import Acceptance
+    from radserve_engines.embedded_triton import Command
     from radserve_server.embedded import Gateway
     from radserve_server.settings import Settings
     from radserve_server.supervisor import Supervisor
@@ -29,7 +31,13 @@ class CannotStart(RadserveError):
     """The server cannot start on this machine as it is; the message says why and what to do."""
 
 
-def up(engine: Path | None, gateway_arguments: Sequence[str]) -> None:
+def up(
+    engine: Path | None,
+    gateway_arguments: Sequence[str],
+    *,
+    trusted_keys: Sequence[Path] = (),
+    allow_ungated: bool = False,
+) -> None:
     """Run until SIGTERM or Ctrl-C. Raises CannotStart."""
     # gRPC would tell of each child process that is started beside its threads, and none of them uses it.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
@@ -39,8 +47,9 @@ def up(engine: Path | None, gateway_arguments: Sequence[str]) -> None:
     except ImportError as error:
         message = f"{error.name} is missing: pip install 'radserve[server,cpu]', then try `radserve doctor`"
         raise CannotStart(message) from error
-    settings = _settings(gateway_arguments)
-    folder = _engine_folder(engine)
+    acceptance = _acceptance(trusted_keys, allow_ungated)
+    settings = _settings(gateway_arguments).model_copy(update={"allow_ungated": acceptance.allow_ungated})
+    folder = _engine_folder(engine, acceptance)
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
@@ -50,17 +59,18 @@ def up(engine: Path | None, gateway_arguments: Sequence[str]) -> None:
     ):
         runner = asyncio.Runner(loop_factory=import_module("uvloop").new_event_loop)
         with runner:
-            runner.run(_serve(folder, settings, Path(workspace)))
+            runner.run(_serve(folder, acceptance, settings, Path(workspace)))
 
 
-async def _serve(engine: Path, settings: "Settings", workspace: Path) -> None:
+async def _serve(engine: Path, acceptance: "Acceptance", settings: "Settings", workspace: Path) -> None:
     from radserve_server.embedded import Gateway
     from radserve_server.triton import TritonBackend
 
     listener = _listen(settings)  # first, so that a port in use is told before anything is started
     grpc_port, metrics_port = _free_ports(2)
     backend = TritonBackend(f"{_LOOPBACK}:{grpc_port}", settings.triton_model)
-    triton = _triton(engine, workspace, grpc_port, metrics_port, backend)
+    command = _triton_command(engine, acceptance, workspace, grpc_port, metrics_port)
+    triton = _triton(command, backend)
     try:
         gateway = Gateway(settings, backend)
         _end_on_signal(gateway)
@@ -114,12 +124,23 @@ def _end_on_signal(gateway: "Gateway") -> None:
         asyncio.get_running_loop().add_signal_handler(number, end)
 
 
-def _triton(
-    engine: Path, workspace: Path, grpc_port: int, metrics_port: int, backend: "TritonBackend"
-) -> "Supervisor":
+def _triton_command(
+    engine: Path, acceptance: "Acceptance", workspace: Path, grpc_port: int, metrics_port: int
+) -> "Command":
     from radserve_engines.assets import model_repo
-    from radserve_engines.embedded_triton import HARMLESS, TritonPorts, triton_command
+    from radserve_engines.embedded_triton import TritonPorts, triton_command
     from radserve_engines.errors import EngineError
+
+    try:
+        return triton_command(
+            engine, acceptance, model_repo(), workspace, TritonPorts(grpc_port, metrics_port)
+        )
+    except EngineError as error:
+        raise CannotStart(str(error)) from error
+
+
+def _triton(command: "Command", backend: "TritonBackend") -> "Supervisor":
+    from radserve_engines.embedded_triton import HARMLESS
     from radserve_server.backend import EngineUnavailable
     from radserve_server.supervisor import Supervisor
 
@@ -130,32 +151,41 @@ def _triton(
             return False
         return True
 
-    try:
-        command = triton_command(engine, model_repo(), workspace, TritonPorts(grpc_port, metrics_port))
-    except EngineError as error:
-        raise CannotStart(str(error)) from error
     return Supervisor("Triton", command.arguments, command.environment, answers, noise=HARMLESS)
 
 
 def _settings(arguments: Sequence[str]) -> "Settings":
+    from radserve_engines.acceptance import TRUSTED_VARIABLE
     from radserve_server.settings import load_settings
 
-    environment = {name: value for name, value in os.environ.items() if name != ENGINE_VARIABLE}
+    of_the_engine = (ENGINE_VARIABLE, TRUSTED_VARIABLE)
+    environment = {name: value for name, value in os.environ.items() if name not in of_the_engine}
     try:
         return load_settings(list(arguments), environment)
     except ValueError as error:
         raise CannotStart(str(error)) from error
 
 
-def _engine_folder(given: Path | None) -> Path:
+def _acceptance(trusted_keys: Sequence[Path], allow_ungated: bool) -> "Acceptance":
+    """The environment's, and what the command line adds to it."""
+    from radserve_engines.acceptance import Acceptance
+    from radserve_engines.errors import EngineError
+
+    try:
+        known = Acceptance.from_environment()
+    except EngineError as error:
+        raise CannotStart(str(error)) from error
+    return Acceptance((*known.trusted_keys, *trusted_keys), known.allow_ungated or allow_ungated)
+
+
+def _engine_folder(given: Path | None, acceptance: "Acceptance") -> Path:
     """Checked here as well as in Triton's process, so that a bad folder is told in a line."""
     from radserve_engines.assets import demo_engine
     from radserve_engines.errors import EngineError
-    from radserve_engines.manifest import read_manifest
 
     try:
         folder = given or Path(os.environ.get(ENGINE_VARIABLE) or demo_engine())
-        read_manifest(folder)
+        acceptance.accept(folder)
     except EngineError as error:
         raise CannotStart(str(error)) from error
     return folder

@@ -23,9 +23,14 @@ def demo_checkpoint() -> Path:
     return _first(_CHECKOUT / "models" / "radserve-demo" / "checkpoint")
 
 
+def demo_key() -> Path:
+    """The public key of the demonstration engine, whose private half signed nothing else and is gone."""
+    return _first(_PACKAGED / "demo-key.pub", _CHECKOUT / "models" / "radserve-demo" / "signing-key.pub")
+
+
 def _first(*places: Path) -> Path:
     for place in places:
-        if place.is_dir():
+        if place.exists():
             return place
     raise EngineFailed(
         f"{places[0].name} is not part of this installation: install the wheel, or run from a checkout"

@@ -1,4 +1,6 @@
-"""Calibrate an engine's confidence on its own answers, and write it into its manifest, which makes it another engine.
+"""Calibrate an engine's confidence on its own answers, and write it into its manifest.
+
+That makes it another engine, to be signed again (`--key`).
 
     radserve engine eval ENGINE --set FILE.jsonl … --out RESULTS
     python -m radserve_engines.confidence --answers RESULTS --set FILE.jsonl … --engine ENGINE --risk 0.3
@@ -26,8 +28,9 @@ from radserve_engines.evaluation.calibration import equal_width_bins, expected_e
 from radserve_engines.evaluation.journal import read_results
 from radserve_engines.evaluation.judging import is_right
 from radserve_engines.evaluation.question_sets import QuestionSet, load_set
-from radserve_engines.manifest import EngineManifest, read_manifest, write_manifest
+from radserve_engines.manifest import SIGNATURE_NAME, EngineManifest, read_manifest, write_manifest
 from radserve_engines.question_type import question_type
+from radserve_engines.signing import read_private_key, sign_engine
 
 _LEAST_ANSWERS = 50
 
@@ -67,8 +70,7 @@ def score_answers(outcomes: Mapping[Key, Outcome], sets: Sequence[QuestionSet]) 
 def check_run(run: Mapping[str, Any], manifest: EngineManifest, sets: Sequence[QuestionSet]) -> None:
     """Raises EvaluationError when the answers are another engine's, or to other questions."""
     engine = run.get("engine") or {}
-    same = engine.get("uncalibrated_digest") == manifest.uncalibrated_digest
-    if not same and engine.get("digest") not in (manifest.uncalibrated_digest, manifest.digest):
+    if engine.get("answering_digest") != manifest.answering_digest:
         raise EvaluationError(
             f"the answers are those of engine {engine.get('digest')}, not of {manifest.name} ({manifest.digest}): "
             "evaluate this one"
@@ -130,7 +132,7 @@ def calibrate(
     counts = [{**one.to_json(), "answers": sum(answer.set == one.name for answer in scored)} for one in sets]
     fitted = {
         "date": datetime.now(UTC).date().isoformat(),
-        "engine": manifest.uncalibrated_digest,
+        "engine": manifest.answering_digest,
         "sets": counts,
         "folds": platt.FOLDS,
         "level": platt.LEVEL,
@@ -174,10 +176,14 @@ def main() -> None:
     )
     parser.add_argument("--closed-risk", type=_share, help="the same for closed questions only")
     parser.add_argument("--open-risk", type=_share, help="the same for open questions only")
+    parser.add_argument(
+        "--key", type=Path, metavar="FILE", help="private key to sign the changed manifest with"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the table, write nothing")
     given = parser.parse_args()
     risks = {"closed": given.closed_risk or given.risk, "open": given.open_risk or given.risk}
     try:
+        key = read_private_key(given.key) if given.key else None
         manifest = read_manifest(given.engine)
         run, outcomes = read_results(given.answers.parent if given.answers.is_file() else given.answers)
         sets = [load_set(path, run.get("limit"), images=False) for path in given.set]
@@ -191,6 +197,10 @@ def main() -> None:
         sealed = replace(manifest, confidence=calibration)
         write_manifest(given.engine, sealed)
         print(f"{given.engine}: {manifest.digest} is now {sealed.digest}")
+        if key is not None:
+            sign_engine(given.engine, key)
+        elif (given.engine / SIGNATURE_NAME).is_file():
+            print(f"its signature no longer holds: radserve engine sign {given.engine} --key FILE")
 
 
 def _ece(confidence: platt.Numbers, correct: platt.Numbers) -> float:

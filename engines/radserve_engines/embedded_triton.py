@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from radserve_engines.acceptance import Acceptance
 from radserve_engines.errors import EngineFailed
 from radserve_engines.triton_model import ENGINE_VARIABLE
 
@@ -36,7 +37,9 @@ class Command:
     environment: Mapping[str, str]
 
 
-def triton_command(engine: Path, model_repo: Path, workspace: Path, ports: TritonPorts) -> Command:
+def triton_command(
+    engine: Path, acceptance: Acceptance, model_repo: Path, workspace: Path, ports: TritonPorts
+) -> Command:
     """Lay out the backend in `workspace` and name the command. Raises EngineFailed naming a missing part."""
     home = _wheel_home()
     backends = _lay_out_backend(home, workspace)
@@ -51,6 +54,7 @@ def triton_command(engine: Path, model_repo: Path, workspace: Path, ports: Trito
         "PATH": path,
         "LD_LIBRARY_PATH": libraries,
         ENGINE_VARIABLE: str(engine.resolve()),
+        **acceptance.to_environment(),
     }
     arguments = (
         str(home / "bin" / "tritonserver"),

@@ -1,7 +1,8 @@
 """`engine.json`: what an engine was made from, how, and how it wants to be asked.
 
 The manifest is the engine's identity: it holds the SHA-256 of every file beside it, and the engine digest is the
-SHA-256 of the manifest's canonical JSON. A changed weight, window or prompt is another engine.
+SHA-256 of the manifest's canonical JSON. A changed weight, window or prompt is another engine. A file that the
+manifest does not list has no business in the folder: some libraries would load it.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ from radserve_engines.errors import ManifestError, QuestionRefused
 from radserve_engines.generation import Sampling
 from radserve_imaging import ImagePolicy, ImagingError
 
-FILE_NAME = "engine.json"
+FILE_NAME, SIGNATURE_NAME = "engine.json", "engine.json.sig"
 SCHEMA = 1
 TARGETS = ("openvino", "torch", "trtllm", "fake")
 
@@ -26,8 +27,8 @@ class EngineManifest:
     """One engine. `files` maps names in the engine's folder to SHA-256; raises ManifestError on ill values.
 
     `runtime_options` go to the target's runtime as they are, for instance OpenVINO's INFERENCE_PRECISION_HINT.
-    Without `confidence` the engine's answers carry none; the JSON of such an engine, and so its digest, has no such
-    field at all.
+    `stages` are the records of the build, `gate` how the engine scored against the unquantized checkpoint. Without
+    `confidence` the engine's answers carry none; the JSON of such an engine, and so its digest, has no such field.
     """
 
     name: str
@@ -44,6 +45,7 @@ class EngineManifest:
     adapters: tuple[str, ...] = ()
     runtime_options: Mapping[str, Any] = field(default_factory=dict)
     tools: Mapping[str, str] = field(default_factory=dict)
+    stages: tuple[Mapping[str, Any], ...] = ()
     gate: Mapping[str, Any] = field(default_factory=lambda: {"status": "not run"})
     confidence: Calibration | None = None
 
@@ -60,9 +62,9 @@ class EngineManifest:
         return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
 
     @property
-    def uncalibrated_digest(self) -> str:
-        """The engine digest without the `confidence` block, which changes no answer."""
-        return replace(self, confidence=None).digest
+    def answering_digest(self) -> str:
+        """The engine digest without what changes no answer: how it was built, judged and calibrated."""
+        return replace(self, confidence=None, gate={}, stages=(), tools={}).digest
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values; `from_json` gives the same manifest back."""
@@ -77,6 +79,7 @@ class EngineManifest:
             "files": dict(self.files),
             "tools": dict(self.tools),
             "runtime_options": dict(self.runtime_options),
+            "stages": [dict(stage) for stage in self.stages],
             "gate": dict(self.gate),
             **({"confidence": calibration.to_json()} if calibration else {}),
         }
@@ -96,6 +99,7 @@ class EngineManifest:
             given["image_policy"] = ImagePolicy.from_json(given["image_policy"])
             given["decoding"] = Sampling().merged(given["decoding"])
             given["adapters"] = tuple(given.get("adapters", ()))
+            given["stages"] = tuple(given.get("stages", ()))
             if "confidence" in given:
                 given["confidence"] = Calibration.from_json(given["confidence"])
             return cls(**given)
@@ -122,6 +126,12 @@ def read_manifest(folder: Path) -> EngineManifest:
             raise ManifestError(
                 f"{name} is not the file that this engine was built with; build the engine again"
             )
+    strangers = [path for path in _files(folder) if path.relative_to(folder).as_posix() not in manifest.files]
+    if strangers:
+        raise ManifestError(
+            f"{strangers[0].relative_to(folder)} is not one of the files that {FILE_NAME} lists: take it out of "
+            f"{folder}"
+        )
     return manifest
 
 
@@ -132,9 +142,14 @@ def write_manifest(folder: Path, manifest: EngineManifest) -> None:
 
 
 def digest_files(folder: Path) -> dict[str, str]:
-    """SHA-256 of each file of an engine folder but the manifest, by name relative to it."""
-    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != FILE_NAME)
-    return {p.relative_to(folder).as_posix(): _file_digest(p) for p in paths}
+    """SHA-256 of each file of an engine folder but the manifest and its signature, by name relative to it."""
+    return {p.relative_to(folder).as_posix(): _file_digest(p) for p in _files(folder)}
+
+
+def _files(folder: Path) -> list[Path]:
+    """All but the manifest and its signature, which stand at the top."""
+    own = (folder / FILE_NAME, folder / SIGNATURE_NAME)
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path not in own)
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -10,6 +10,7 @@ from radserve_imaging import ImagePolicy, ImagingError
 from radserve_server.backend import Backend, EngineDescription
 from radserve_server.errors import EngineUnavailable, NotFound
 
+_UNGATED = "it has not passed its gate (status: {}); RADSERVE_ALLOW_UNGATED=1 serves it all the same"
 _LOG = logging.getLogger(__name__)
 
 
@@ -37,8 +38,11 @@ class Engine:
 class EngineWatch:
     """`probe` every `interval_s`; not to answer within `deadline_s` is not to be there."""
 
-    def __init__(self, backend: Backend, interval_s: float, deadline_s: float) -> None:
+    def __init__(
+        self, backend: Backend, interval_s: float, deadline_s: float, *, allow_ungated: bool = False
+    ) -> None:
         self._backend = backend
+        self._allow_ungated = allow_ungated
         self._interval_s = interval_s
         self._deadline_s = deadline_s
         self.engine: Engine | None = None
@@ -85,7 +89,7 @@ class EngineWatch:
             _LOG.warning("engine not ready: %s", self.trouble) if self.trouble else _LOG.info("engine ready")
 
     def _adopt(self, description: EngineDescription) -> None:
-        """Take up what the engine says of itself; one whose gate failed is not served."""
+        """Take up what the engine says of itself; one that has not passed its gate is not served."""
         known = self.engine
         if known is not None and _is_same(known.description, description):
             policy, policy_digest, since = known.policy, known.policy_digest, known.since
@@ -93,7 +97,8 @@ class EngineWatch:
             policy = ImagePolicy.from_json(_policy(description))
             policy_digest, since = policy.digest(), int(time.time())
         self.engine = Engine(description, policy, policy_digest, since)
-        self.trouble = "its gate failed, so it is not served" if self.engine.gate == "failed" else None
+        gated = self.engine.gate == "passed" or self._allow_ungated
+        self.trouble = None if gated else _UNGATED.format(self.engine.gate)
 
 
 def _is_same(known: EngineDescription, told: EngineDescription) -> bool:

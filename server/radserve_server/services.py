@@ -64,7 +64,12 @@ def build_services(settings: Settings, backend: Backend) -> Services:
         settings=settings,
         backend=backend,
         keyring=Keyring.load(settings.api_keys_file),
-        watch=EngineWatch(backend, settings.probe_interval_s, settings.probe_deadline_s),
+        watch=EngineWatch(
+            backend,
+            settings.probe_interval_s,
+            settings.probe_deadline_s,
+            allow_ungated=settings.allow_ungated,
+        ),
         admission=Admission(settings.max_running, settings.max_waiting, settings.max_wait_s),
         pool=pool,
         renderer=Renderer(pool, cache, settings.max_image_bytes),

@@ -41,6 +41,10 @@ class Settings(BaseSettings):
         2.5, description="how long the engine may take to answer the probe"
     )
 
+    allow_ungated: bool = Field(
+        False, description="serve an engine that has not passed its gate; every answer says so"
+    )
+
     max_running: PositiveInt = Field(64, description="questions answered at once")
     max_waiting: int = Field(128, ge=0, description="questions that may wait for a place; more get 429")
     max_wait_s: PositiveFloat = Field(30.0, description="longest wait for a place")

@@ -10,7 +10,7 @@ from radserve_engines.errors import EngineError, ManifestError
 from radserve_engines.evaluation.asking import Ask, Identity, Outcome
 from radserve_engines.evaluation.pictures import RenderedImages
 from radserve_engines.generation import Delta, Generation, joined
-from radserve_engines.manifest import FILE_NAME
+from radserve_engines.manifest import FILE_NAME, read_manifest
 from radserve_engines.runtime.loading import load_runtime
 from radserve_engines.runtime.protocol import Runtime
 from radserve_imaging import ImagingError
@@ -38,7 +38,7 @@ class EngineAnswerer:
             "precision": manifest.precision,
             "gate": manifest.gate.get("status"),
             "tools": dict(manifest.tools),
-            "uncalibrated_digest": manifest.uncalibrated_digest,
+            "answering_digest": manifest.answering_digest,
             "calibrated_on": [one["sha256"] for one in fitted],
         }
         return Identity(self._location, manifest.name, manifest.digest, details)
@@ -93,7 +93,7 @@ class EngineAnswerer:
 
 
 def open_engine(folder: Path, location: str, max_tokens: int | None = None) -> EngineAnswerer:
-    """Bring an engine folder up, whatever its gate said. Raises ManifestError with the way out."""
+    """Bring an engine folder up for judging, signed and gated or not. Raises ManifestError with the way out."""
     if not (folder / FILE_NAME).is_file() and (folder / "config.json").is_file():
         raise ManifestError(
             f"{folder} is a checkpoint without {FILE_NAME}, which says how it sees images and is asked. Write one "
@@ -101,7 +101,7 @@ def open_engine(folder: Path, location: str, max_tokens: int | None = None) -> E
             "--target torch --precision bf16"
         )
     return EngineAnswerer(
-        load_runtime(folder, despite_gate=True, max_waiting=_MOST_WAITING), location, max_tokens
+        load_runtime(folder, read_manifest(folder), max_waiting=_MOST_WAITING), location, max_tokens
     )
 
 

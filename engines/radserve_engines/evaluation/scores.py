@@ -59,20 +59,20 @@ def score(judged: Sequence[Judged], seed: int) -> Score:
 def score_facets(judged: Sequence[Judged], seed: int) -> dict[str, dict[str, Score]]:
     """For each facet, each of its values with its score, the most frequent value first."""
     return {
-        facet: {value: score(group, seed) for value, group in _groups(judged, read)}
-        for facet, read in FACETS.items()
+        facet: {value: score(group, seed) for value, group in group_by_facet(judged, facet).items()}
+        for facet in FACETS
     }
+
+
+def group_by_facet(judged: Iterable[Judged], facet: str) -> dict[str, list[Judged]]:
+    """By the facet's values, the most frequent first; values that differ in case only, as sets write them, are one."""
+    groups: dict[str, tuple[str, list[Judged]]] = {}
+    for one in judged:
+        value = FACETS[facet](one) or NOT_STATED
+        groups.setdefault(value.casefold(), (value, []))[1].append(one)
+    return dict(sorted(groups.values(), key=lambda group: -len(group[1])))
 
 
 def estimate(judged: Sequence[Judged], values: Sequence[float], seed: int) -> Estimate | None:
     """The mean of one value an answer, in per cent, clustered by the question's own image."""
     return estimate_percent(values, [one.ask.item.image for one in judged], seed)
-
-
-def _groups(judged: Iterable[Judged], read: Callable[[Judged], str | None]) -> list[tuple[str, list[Judged]]]:
-    """Values that differ in case only, as two sets may write them, are one."""
-    groups: dict[str, tuple[str, list[Judged]]] = {}
-    for one in judged:
-        value = read(one) or NOT_STATED
-        groups.setdefault(value.casefold(), (value, []))[1].append(one)
-    return sorted(groups.values(), key=lambda group: -len(group[1]))

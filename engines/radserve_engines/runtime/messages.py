@@ -18,6 +18,13 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """The engine does not start, for this reason."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """A question; `number` is the asker's."""
 

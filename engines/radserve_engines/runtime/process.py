@@ -14,7 +14,7 @@ from pathlib import Path
 from radserve_engines.errors import EngineError, EngineFailed
 from radserve_engines.generation import Generation
 from radserve_engines.manifest import EngineManifest
-from radserve_engines.runtime.messages import Ask, Batch, Cancel, Probe, Started, Stop
+from radserve_engines.runtime.messages import Ask, Batch, Cancel, Probe, Refused, Started, Stop
 from radserve_engines.runtime.protocol import Load, Sink
 
 _log = logging.getLogger(__name__)
@@ -96,8 +96,13 @@ class ProcessRuntime:
         connection = Connection(ours.detach())
         try:
             while connection.poll(_START_S):
-                if isinstance(message := connection.recv(), Started):
-                    return child, connection, message.manifest
+                match connection.recv():
+                    case Started(manifest):
+                        return child, connection, manifest
+                    case Refused(reason):
+                        connection.close()
+                        child.wait()
+                        raise EngineFailed(f"the engine is not served: {reason}", code="not_served")
         except (EOFError, OSError):
             pass
         connection.close()

@@ -14,10 +14,11 @@ import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from radserve_engines.acceptance import Acceptance
 from radserve_engines.errors import EngineError
 from radserve_engines.generation import Delta, joined
 from radserve_engines.runtime.loading import load_runtime
-from radserve_engines.runtime.messages import Ask, Batch, Cancel, Item, Probe, Started, Stop
+from radserve_engines.runtime.messages import Ask, Batch, Cancel, Item, Probe, Refused, Started, Stop
 from radserve_engines.runtime.protocol import Handle, Load, Runtime
 from radserve_engines.warm_up import warm_up
 
@@ -29,7 +30,7 @@ _NICENESS = 10
 class Worker:
     """One runtime at the far end of a connection."""
 
-    def __init__(self, folder: Path, connection: Connection) -> None:
+    def __init__(self, folder: Path, acceptance: Acceptance, connection: Connection) -> None:
         self._connection = connection
         self._sending = threading.Lock()
         self._items: dict[int, list[Delta]] = {}
@@ -37,7 +38,7 @@ class Worker:
         self._urgent = False
         self._sent_at = 0.0
         self._handles: dict[int, Handle] = {}
-        self._runtime: Runtime = load_runtime(folder, after_turn=self._flush)
+        self._runtime: Runtime = load_runtime(folder, acceptance.accept(folder), after_turn=self._flush)
         warm_up(self._runtime)
         self._send(Started(self._runtime.manifest))
 
@@ -98,11 +99,21 @@ def main() -> None:
     folder, descriptor = sys.argv[1:]
     os.nice(_NICENESS)
     threading.excepthook = _end_with_thread
+    connection = Connection(int(descriptor))
     try:
-        Worker(Path(folder), Connection(int(descriptor))).serve()
+        _start(Path(folder), connection).serve()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(1)
     os._exit(0)
+
+
+def _start(folder: Path, connection: Connection) -> Worker:
+    """What keeps an engine from starting is told to the other side, in one line instead of a traceback."""
+    try:
+        return Worker(folder, Acceptance.from_environment(), connection)
+    except EngineError as error:
+        connection.send(Refused(str(error)))
+        os._exit(1)
 
 
 def _end_with_thread(failure: threading.ExceptHookArgs) -> None:
