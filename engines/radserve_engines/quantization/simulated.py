@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig, PreTrainedModel
+from transformers import AutoConfig, GenerationConfig, PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from transformers.modeling_utils import AttentionInterface
 
@@ -43,14 +43,16 @@ def load_simulated(folder: Path, dtype: torch.dtype = torch.float32, *, fused: b
 
 
 def _build(folder: Path, unpacked: Unpacked, dtype: torch.dtype) -> Any:
-    config, named = _plain_config(folder), _architecture(folder)
-    model_class = getattr(transformers, named, AutoModelForImageTextToText)
+    config = _plain_config(folder)
+    model_class = _class_of(folder, config)
     try:
         model, loaded = model_class.from_pretrained(
             None, config=config, state_dict=unpacked.tensors, dtype=dtype, output_loading_info=True
         )
     except (RuntimeError, ValueError) as error:
-        raise CheckpointError(f"{folder}: {named} cannot be built from these weights: {error}") from error
+        raise CheckpointError(
+            f"{folder}: {model_class.__name__} cannot be built from these weights: {error}"
+        ) from error
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if loaded[what]:
             first = ", ".join(str(key) for key in list(loaded[what])[:3])
@@ -60,10 +62,17 @@ def _build(folder: Path, unpacked: Unpacked, dtype: torch.dtype) -> Any:
     return model
 
 
-def _architecture(folder: Path) -> str:
-    """From the file itself: transformers' Qwen configurations give the text model's instead."""
+def _class_of(folder: Path, config: Any) -> Any:
+    """By the file itself: transformers' Qwen configurations give the text model's `architectures` instead."""
     named = json.loads((folder / "config.json").read_text("utf-8")).get("architectures") or [""]
-    return str(named[0])
+    if found := getattr(transformers, named[0], None):
+        return found
+    try:
+        return transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)]
+    except KeyError as error:
+        raise CheckpointError(
+            f"{folder}/config.json: transformers has no model of images and text for architectures {named}"
+        ) from error
 
 
 def _plain_config(folder: Path) -> Any:

@@ -1,4 +1,4 @@
-"""Reads a quantized checkpoint as NVIDIA ModelOpt exports it: weights as the kernels see them, and how inputs are rounded.
+"""Reads a quantized checkpoint as NVIDIA ModelOpt exports it: weights as the kernels see them, rounding of inputs.
 
 The unified Hugging Face format (ModelOpt 0.47): hf_quant_config.json names the algorithm; beside each quantized
 `weight` stand `weight_scale` and, by the algorithm, `weight_scale_2`, `input_scale` and `pre_quant_scale`; an FP8
