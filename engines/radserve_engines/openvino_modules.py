@@ -10,6 +10,19 @@ from radserve_engines.vision_tower import embed_patches, encode_patches
 _BLOCKED = -65504.0
 
 
+class TextEmbedding(torch.nn.Module):  # type: ignore[misc]
+    """Token ids to embedded tokens."""
+
+    def __init__(self, embedding: Any) -> None:
+        super().__init__()
+        self.embedding = embedding
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Embed [batch, length] as [batch, length, hidden]."""
+        embedded: torch.Tensor = self.embedding(tokens)
+        return embedded
+
+
 class PatchEmbedding(torch.nn.Module):  # type: ignore[misc]
     """Normalised patches to embedded patches."""
 
