@@ -26,21 +26,23 @@ _PHI: _Parts = (("*image_embed.*",), ("*img_projection*", "*img_feature_extensor
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One row. `vision`, `projector` and `other` (an audio tower, built-in adapters) are wildcards of module names:
-    those stay in bf16.
+    """One row. `architecture` is the class in transformers.
 
-    `placeholder` stands for an image in the rendered prompt; `opening`, `image_token` once for each of the image's
-    places, and `closing` take its seat before the prompt is tokenized. `builder_type` is TensorRT-LLM's
+    `vision`, `projector` and `other` (an audio tower, built-in adapters) are wildcards of module names: those stay in
+    bf16. `placeholder` stands for an image in the rendered prompt; `opening`, `image_token` once for each of the
+    image's places, and `closing` take its seat before the prompt is tokenized. `builder_type` is TensorRT-LLM's
     `build_multimodal_engine.py --model_type`, `tracker_type` the LLM API's model type; None where there is none.
     """
 
     name: str
+    architecture: str
     title: str
     placeholder: str
     paths: frozenset[str]
     vision: tuple[str, ...]
     projector: tuple[str, ...]
     count: Count
+    count_many: Count | None = None
     other: tuple[str, ...] = ()
     image_token: str = ""
     opening: str = ""
@@ -53,9 +55,13 @@ class Family:
         """Wildcards of the modules that no quantization touches."""
         return (*self.vision, *self.projector, *self.other, HEAD)
 
-    def image_tokens(self, settings: Mapping[str, Any], height: int, width: int) -> int:
-        """How many places of the context an image of this size in pixels takes; see `read_settings`."""
-        return self.count(settings, height, width)
+    def image_tokens(self, settings: Mapping[str, Any], height: int, width: int, images: int = 1) -> int:
+        """How many places of the context an image of this size in pixels takes, being one of `images`.
+
+        `settings` is what `read_settings` gives; config.json alone will do where the processor has its defaults.
+        """
+        count = self.count_many if self.count_many and images > 1 else self.count
+        return count(settings, height, width)
 
     def seat(self, text: str) -> str:
         """`text` with each placeholder as one image token between its opening and closing, to be tokenized."""
@@ -70,70 +76,99 @@ class Family:
         return "language"
 
 
-def _row(
-    name: str, title: str, placeholder: str, paths: str, parts: _Parts, count: Count, **more: Any
-) -> Family:
-    return Family(name, title, placeholder, frozenset([*paths.split(), "torch"]), *parts, count, **more)
+def _row(names: tuple[str, str, str], placeholder: str, paths: str, parts: _Parts, **more: Any) -> Family:
+    return Family(*names, placeholder, frozenset([*paths.split(), "torch"]), *parts, **more)
 
 
 _FAMILIES = {
     family.name: family
     for family in (
         _row(
-            *("qwen2_vl", "Qwen2-VL", "<|image_pad|>", "llm-api compiled", _QWEN),
-            counting.count_merged_patches,
+            ("qwen2_vl", "Qwen2VLForConditionalGeneration", "Qwen2-VL"),
+            "<|image_pad|>",
+            "llm-api compiled",
+            _QWEN,
+            count=counting.count_merged_patches,
             builder_type="qwen2_vl",
             tracker_type="qwen2_vl",
         ),
         _row(
-            *("qwen2_5_vl", "Qwen2.5-VL", "<|image_pad|>", "llm-api openvino", _QWEN),
-            counting.count_merged_patches,
+            ("qwen2_5_vl", "Qwen2_5_VLForConditionalGeneration", "Qwen2.5-VL"),
+            "<|image_pad|>",
+            "llm-api openvino",
+            _QWEN,
+            count=counting.count_merged_patches,
             tracker_type="qwen2_5_vl",
         ),
         _row(
-            *("qwen3_vl", "Qwen3-VL", "<|image_pad|>", "llm-api", _QWEN),
-            counting.count_qwen3_patches,
+            ("qwen3_vl", "Qwen3VLForConditionalGeneration", "Qwen3-VL"),
+            "<|image_pad|>",
+            "llm-api",
+            _QWEN,
+            count=counting.count_qwen3_patches,
             tracker_type="qwen3_vl",
         ),
         _row(
-            *("llava", "LLaVA", "<image>", "compiled", _LLAVA),
-            counting.count_fixed_patches,
+            ("llava", "LlavaForConditionalGeneration", "LLaVA"),
+            "<image>",
+            "compiled",
+            _LLAVA,
+            count=counting.count_fixed_patches,
             builder_type="llava",
         ),
         _row(
-            *("llava_next", "LLaVA-Next", "<image>", "llm-api compiled", _LLAVA),
-            counting.count_tiles_unpadded,
+            ("llava_next", "LlavaNextForConditionalGeneration", "LLaVA-Next"),
+            "<image>",
+            "llm-api compiled",
+            _LLAVA,
+            count=counting.count_tiles_unpadded,
             builder_type="llava_next",
             tracker_type="llava_next",
         ),
         _row(
-            *("llava_onevision", "LLaVA-OneVision", "<image>", "compiled", _LLAVA),
-            counting.count_tiles_bounded,
+            ("llava_onevision", "LlavaOnevisionForConditionalGeneration", "LLaVA-OneVision"),
+            "<image>",
+            "compiled",
+            _LLAVA,
+            count=counting.count_tiles_bounded,
+            count_many=counting.count_whole_image,
             builder_type="llava_onevision",
         ),
         _row(
-            *("gemma3", "Gemma 3 (MedGemma)", "<start_of_image>", "llm-api", _LLAVA),
-            counting.count_pooled,
+            ("gemma3", "Gemma3ForConditionalGeneration", "Gemma 3 (MedGemma)"),
+            "<start_of_image>",
+            "llm-api",
+            _LLAVA,
+            count=counting.count_pooled,
             image_token="<image_soft_token>",
             opening="\n\n<start_of_image>",
             closing="<end_of_image>\n\n",
             tracker_type="gemma3",
         ),
         _row(
-            *("blip-2", "BLIP-2", "<image>", "compiled", _BLIP),
-            counting.count_queries,
+            ("blip-2", "Blip2ForConditionalGeneration", "BLIP-2"),
+            "<image>",
+            "compiled",
+            _BLIP,
+            count=counting.count_queries,
             builder_type="blip2",
         ),
         _row(
-            *("internvl", "InternVL", "<IMG_CONTEXT>", "compiled", _LLAVA),
-            counting.count_internvl_tiles,
+            ("internvl", "InternVLForConditionalGeneration", "InternVL"),
+            "<IMG_CONTEXT>",
+            "compiled",
+            _LLAVA,
+            count=counting.count_internvl_tiles,
             opening="<img>",
             closing="</img>",
             builder_type="internvl",
         ),
         _row(
-            *("phi4_multimodal", "Phi-4-MM", "<|image|>", "llm-api", _PHI),
-            counting.count_phi4_crops,
+            ("phi4_multimodal", "Phi4MultimodalForCausalLM", "Phi-4-MM"),
+            "<|image|>",
+            "llm-api",
+            _PHI,
+            count=counting.count_phi4_crops,
             other=("*audio_embed*", "*.lora_*"),
             tracker_type="phi4mm",
         ),

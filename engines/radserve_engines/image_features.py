@@ -13,20 +13,17 @@ from radserve_engines.families import Family
 
 Features = Callable[[Sequence[NDArray[np.uint8]]], dict[str, torch.Tensor]]
 
-_LATE = {  # processors whose images of one question are a batch of their own, padded to each other
-    "llava_next": "LlavaNextImageProcessor",
-    "llava_onevision": "LlavaOnevisionImageProcessor",
-}
 _PROCESSORS = {
     "qwen2_vl": "Qwen2VLImageProcessor",
     "qwen2_5_vl": "Qwen2VLImageProcessor",
     "qwen3_vl": "Qwen2VLImageProcessor",
+    "llava_next": "LlavaNextImageProcessor",
+    "llava_onevision": "LlavaOnevisionImageProcessor",
     "gemma3": "Gemma3ImageProcessor",
     "blip-2": "BlipImageProcessor",
     "internvl": "GotOcr2ImageProcessor",
-    **_LATE,
 }
-_KEPT = ("pixel_values", "image_grid_thw", "image_sizes")
+_KEPT = ("pixel_values", "image_grid_thw", "image_sizes", "batch_num_images")
 
 
 def load_features(family: Family, folder: Path, settings: Mapping[str, Any]) -> Features:
@@ -39,7 +36,10 @@ def load_features(family: Family, folder: Path, settings: Mapping[str, Any]) -> 
     processor = _load_processor(name, folder)
 
     def make(images: Sequence[NDArray[np.uint8]]) -> dict[str, torch.Tensor]:
-        made = processor(images=list(images), return_tensors="pt", input_data_format="channels_last")
+        listed: list[Any] = list(images)
+        if family.count_many and len(images) > 1:  # they belong to one question
+            listed = [listed]
+        made = processor(images=listed, return_tensors="pt", input_data_format="channels_last")
         return {key: made[key] for key in _KEPT if key in made}
 
     return make

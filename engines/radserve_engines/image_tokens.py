@@ -52,6 +52,11 @@ def count_tiles_bounded(settings: Settings, height: int, width: int) -> int:
     return grid * grid + rows * columns + rows
 
 
+def count_whole_image(settings: Settings, height: int, width: int) -> int:
+    """LLaVA-OneVision with several images in a question: each whole, without tiles, and a newline."""
+    return (_tower_side(settings, 384) // _patch(settings, 14)) ** 2 + 1
+
+
 def count_pooled(settings: Settings, height: int, width: int) -> int:
     """Gemma 3: always as many as the projector pools to."""
     return int(settings.get("mm_tokens_per_image", 256))
@@ -195,7 +200,7 @@ def _patch(settings: Settings, default: int) -> int:
 def _class_tokens(settings: Settings) -> int:
     tower = _vision(settings).get("model_type", "clip_vision_model")
     tokens = int(tower == "clip_vision_model")
-    return tokens - (settings.get("vision_feature_select_strategy", "default") == "default")
+    return tokens - int(settings.get("vision_feature_select_strategy", "default") == "default")
 
 
 def _vision(settings: Settings) -> Settings:

@@ -43,8 +43,9 @@ class ModelInputs:
             raise CheckpointError(
                 f"the prompt has {wanted} placeholders {self.family.placeholder}, but {len(images)} images came with it"
             )
-        sizes = [image.shape[:2] for image in images]
-        counts = [self.family.image_tokens(self._settings, *size) for size in sizes]
+        sizes = [(image.shape[0], image.shape[1]) for image in images]
+        count, many = self.family.image_tokens, len(images)
+        counts = [count(self._settings, *size, many) for size in sizes]
         inputs: dict[str, torch.Tensor] = self._features(images) if images else {}
         ids = self._encode_text(text, counts)
         inputs["input_ids"] = torch.tensor([ids])

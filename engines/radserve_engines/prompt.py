@@ -53,8 +53,9 @@ class PromptTemplate:
             text = self._template.render(messages=list(messages), add_generation_prompt=True)
         except TemplateError as error:
             raise QuestionRefused(f"the engine's chat template refuses these messages: {error}") from error
-        sizes = [image.shape[:2] for image in images]
-        image_tokens = sum(self._family.image_tokens(self._settings, *size) for size in sizes)
+        sizes = [(image.shape[0], image.shape[1]) for image in images]
+        count, many = self._family.image_tokens, len(images)
+        image_tokens = sum(count(self._settings, *size, many) for size in sizes)
         # Each image's one placeholder token is already among the text's.
         ids = self.tokenizer.encode(self._family.seat(text)).ids
         prompt_tokens = len(ids) - len(images) + image_tokens

@@ -1,0 +1,48 @@
+"""A checkpoint's weights in the family's transformers class, complete or not at all."""
+
+from pathlib import Path
+from typing import Any
+
+from radserve_engines.checkpoints.checkpoint import Checkpoint
+from radserve_engines.errors import CheckpointError
+
+
+def load_model(checkpoint: Checkpoint, dtype: Any = None) -> Any:
+    """Evaluation-mode model in a torch dtype (None: as stored). Raises CheckpointError naming what does not fit.
+
+    The checkpoint must be `plain`.
+    """
+    import torch
+    import transformers
+    from transformers.utils import logging
+
+    kind = getattr(transformers, checkpoint.family.architecture)
+    logging.disable_progress_bar()
+    try:
+        model, found = kind.from_pretrained(
+            checkpoint.folder,
+            dtype=dtype or getattr(torch, checkpoint.dtype),
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{checkpoint.folder} cannot be loaded: {error}") from error
+    finally:
+        logging.enable_progress_bar()
+    _check_complete(checkpoint.folder, found)
+    return model.eval()
+
+
+def _check_complete(folder: Path, found: dict[str, Any]) -> None:
+    """What is missing would be random numbers; what is left over would be lost."""
+    for title, names in (
+        ("lacks", found["missing_keys"]),
+        ("has, beyond what its class takes,", found["unexpected_keys"]),
+        ("has in another shape than config.json says", [key for key, *_ in found["mismatched_keys"]]),
+    ):
+        if names:
+            first = ", ".join(sorted(names)[:3])
+            raise CheckpointError(
+                f"{folder} {title} {len(names)} tensors: {first}; save it again whole, with the config.json of its "
+                "training"
+            )
