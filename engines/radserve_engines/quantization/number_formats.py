@@ -1,7 +1,8 @@
 """The number formats of quantized engines: rounding to them, and the 4-bit values out of their bytes.
 
-`round_*` return what a kernel sees once it has quantized and dequantized: same shape and dtype, rounded half to even,
-saturated at the format's ends. Scales are those of NVIDIA ModelOpt's exported checkpoints: a value is code × scale.
+`round_*` return what a kernel sees once it has quantized and dequantized: same shape and dtype, rounded half to even
+in float32, saturated at the format's ends. Scales are those of NVIDIA ModelOpt's exported checkpoints: a value is
+code × scale.
 """
 
 from collections.abc import Callable
@@ -18,32 +19,32 @@ Rounding = Callable[[torch.Tensor], torch.Tensor]
 
 
 def round_e4m3(values: torch.Tensor) -> torch.Tensor:
-    """To float8 e4m3fn without a scale; past ±448 it saturates, as the kernels' conversion does. NaN stays NaN."""
-    return values.clamp(-E4M3_MAX, E4M3_MAX).to(torch.float8_e4m3fn).to(values.dtype)
+    """float32 to float8 e4m3fn without a scale; past ±448 it saturates, as the kernels do. NaN stays NaN."""
+    return values.clamp(-E4M3_MAX, E4M3_MAX).to(torch.float8_e4m3fn).float()
 
 
 def round_fp8(values: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """To float8 e4m3 with one static scale for the tensor: FP8 and W4A8 inputs, keys and values of an FP8 cache."""
-    return round_e4m3(values / scale) * scale
+    return round_e4m3(values.float() / scale).mul_(scale).to(values.dtype)
 
 
 def round_int8(values: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """To int8 with one static scale for the tensor: SmoothQuant's inputs."""
-    return (values / scale).round_().clamp_(-128, 127).mul_(scale)
+    return (values.float() / scale).round_().clamp_(-128, 127).mul_(scale).to(values.dtype)
 
 
 def round_int8_by_token(values: torch.Tensor) -> torch.Tensor:
     """To int8, symmetric, each token (last axis) with the scale of its own largest magnitude."""
-    scale = values.abs().amax(-1, keepdim=True) / 127
-    return round_int8(values, scale.clamp_min(torch.finfo(values.dtype).tiny))
+    scale = values.float().abs().amax(-1, keepdim=True) / 127
+    return round_int8(values, scale.clamp_min(torch.finfo(torch.float32).tiny))
 
 
 def round_nvfp4(values: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """To e2m1 in blocks of 16 along the last axis; `scale` is the tensor's, each block's own is e4m3 times that."""
-    blocks = values.unflatten(-1, (-1, NVFP4_BLOCK))
+    blocks = values.float().unflatten(-1, (-1, NVFP4_BLOCK))
     block_scale = round_e4m3(blocks.abs().amax(-1, keepdim=True) / (E2M1_MAX * scale)) * scale
     divisor = torch.where(block_scale == 0, torch.ones_like(block_scale), block_scale)
-    return (round_e2m1(blocks / divisor) * block_scale).flatten(-2)
+    return (round_e2m1(blocks / divisor) * block_scale).flatten(-2).to(values.dtype)
 
 
 def round_e2m1(values: torch.Tensor) -> torch.Tensor:

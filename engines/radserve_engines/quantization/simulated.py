@@ -44,7 +44,7 @@ def load_simulated(folder: Path, dtype: torch.dtype = torch.float32, *, fused: b
 
 def _build(folder: Path, unpacked: Unpacked, dtype: torch.dtype) -> Any:
     config = _plain_config(folder)
-    model_class = _class_of(folder, config)
+    model_class = find_class(folder, config)
     try:
         model, loaded = model_class.from_pretrained(
             None, config=config, state_dict=unpacked.tensors, dtype=dtype, output_loading_info=True
@@ -62,10 +62,11 @@ def _build(folder: Path, unpacked: Unpacked, dtype: torch.dtype) -> Any:
     return model
 
 
-def _class_of(folder: Path, config: Any) -> Any:
-    """By the file itself: transformers' Qwen configurations give the text model's `architectures` instead."""
+def find_class(folder: Path, config: Any) -> Any:
+    """The transformers class of a checkpoint. By the file: Qwen's `config` gives its text model's architecture."""
     named = json.loads((folder / "config.json").read_text("utf-8")).get("architectures") or [""]
-    if found := getattr(transformers, named[0], None):
+    found = getattr(transformers, named[0], None)
+    if isinstance(found, type) and issubclass(found, PreTrainedModel):
         return found
     try:
         return transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)]
@@ -94,17 +95,12 @@ def _attach(module: torch.nn.Module | None, name: str, layer_input: LayerInput, 
         )
     if not torch.equal(module.weight, weight):
         raise CheckpointError(f"{name}: transformers changed the weight while loading it")
-    smoothing, rounding = layer_input.smoothing, layer_input.rounding
-    smoothing = None if smoothing is None else smoothing.to(weight.dtype)
-
-    def prepare(_: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        values, *rest = given
-        if smoothing is not None:
-            values = values * smoothing
-        return (values if rounding is None else rounding(values), *rest)
-
-    if smoothing is not None or rounding is not None:
-        module.register_forward_pre_hook(prepare)
+    rounding = layer_input.rounding
+    if layer_input.smoothing is not None:  # a buffer goes to the model's device
+        module.register_buffer("smoothing", layer_input.smoothing.to(weight.dtype), persistent=False)
+        module.register_forward_pre_hook(lambda module, given: (given[0] * module.smoothing, *given[1:]))
+    if rounding is not None:
+        module.register_forward_pre_hook(lambda _, given: (rounding(given[0]), *given[1:]))
 
 
 def _quantize_cache(model: Any, modules: dict[str, torch.nn.Module], unpacked: Unpacked) -> None:
@@ -135,7 +131,7 @@ def _attend_fp8(
     **more: Any,
 ) -> Any:
     if (scales := getattr(module, "cache_scales", None)) is not None:
-        key, value = round_fp8(key, scales[0].to(key.dtype)), round_fp8(value, scales[1].to(value.dtype))
+        key, value = round_fp8(key, scales[0]), round_fp8(value, scales[1])
     return AttentionInterface()["sdpa"](module, query, key, value, *rest, **more)
 
 

@@ -1,34 +1,59 @@
-"""The baseline: `transformers` `generate` in PyTorch, one question at a time, as the checkpoint's authors run it."""
+"""The checkpoint in PyTorch: `transformers` `generate`, one question at a time, as its authors run it.
+
+The baseline of every benchmark and the reference of every gate. A quantized checkpoint is simulated from its own file
+(`quantization.simulated`), so that a gate can judge it where no GPU runs it.
+"""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForImageTextToText, Qwen2VLImageProcessor
+from transformers import AutoConfig
 from transformers.generation.logits_process import LogitsProcessor
 from transformers.generation.stopping_criteria import StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 
+from radserve_engines.errors import EngineFailed
+from radserve_engines.families import Family
 from radserve_engines.manifest import EngineManifest
+from radserve_engines.model_inputs import ModelInputs
+from radserve_engines.quantization.simulated import find_class, load_simulated
+from radserve_engines.quantization.unpacking import is_quantized
 from radserve_engines.runtime.answer import Answer
 from radserve_engines.runtime.loop import EngineLoop
+from radserve_engines.runtime.vision_memory import remember
 
 
 class TorchRuntime(EngineLoop):
-    """Weights are kept in `dtype` (fp32 by default: bf16 is slower on most CPUs)."""
+    """Weights are kept in `dtype` (fp32 by default: bf16 is slower on most CPUs) on `device`.
+
+    `vision_memory` bytes hold what the vision tower made of the latest images, for evaluations that ask often about
+    each; 0, the default, encodes every time.
+    """
 
     def __init__(
-        self, folder: Path, manifest: EngineManifest, *, dtype: torch.dtype = torch.float32, **loop: Any
+        self,
+        folder: Path,
+        manifest: EngineManifest,
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+        vision_memory: int = 0,
+        **loop: Any,
     ) -> None:
         super().__init__(folder, manifest, **loop)
-        self._model = AutoModelForImageTextToText.from_pretrained(
-            folder, dtype=dtype, local_files_only=True
-        ).eval()
-        self._processor = Qwen2VLImageProcessor.from_pretrained(folder, local_files_only=True)
-        self._image_token = self._model.config.image_token_id
+        self._inputs = ModelInputs(folder)
+        self._model = load_model(folder, dtype).to(device)
+        self._device = device
+        self._tower = find_tower(self._model, self._inputs.family)
+        if self._tower is not None and vision_memory:
+            remember(self._tower, vision_memory)
+        if (head := self._model.get_output_embeddings()) is not None:
+            head.register_forward_hook(_refuse_non_finite)
         ends = self._model.generation_config.eos_token_id
         self._ends = set(ends if isinstance(ends, list) else [ends])
         self._thread.start()
@@ -43,14 +68,18 @@ class TorchRuntime(EngineLoop):
         """`generate` is one step from first to last token."""
         (answer,) = running
         tokens = _TokenStream(answer)
-        with torch.inference_mode(), _encoded_at(self._model, answer):
-            self._model.generate(
-                **self._inputs(answer),
-                **_generation_arguments(answer),
-                streamer=tokens,
-                logits_processor=[tokens.scores],
-                stopping_criteria=[_Stopped(answer)],
-            )
+        try:
+            with torch.inference_mode(), _encoded_at(self._tower, answer):
+                self._model.generate(
+                    **self._encode(answer),
+                    **_generation_arguments(answer),
+                    streamer=tokens,
+                    logits_processor=[tokens.scores],
+                    stopping_criteria=[_Stopped(answer)],
+                )
+        except EngineFailed as error:
+            answer.fail(error)
+            return running
         if not answer.cancelled:
             answer.finish(answer.cut or ("stop" if tokens.last in self._ends else "length"))
             return running
@@ -59,18 +88,30 @@ class TorchRuntime(EngineLoop):
     def release(self, answer: Answer) -> None:
         """Nothing is held between steps."""
 
-    def _inputs(self, answer: Answer) -> dict[str, Any]:
-        ids = self.template.tokenizer.encode(answer.prompt.text).ids
-        images = list(answer.generation.images)
-        inputs: dict[str, Any] = {}
-        if images:
-            features = self._processor(images=images, return_tensors="pt")
-            inputs = {"pixel_values": features["pixel_values"], "image_grid_thw": features["image_grid_thw"]}
-            merged = (features["image_grid_thw"].prod(-1) // self._processor.merge_size**2).tolist()
-            ids = _expanded(ids, self._image_token, merged)
-        inputs["input_ids"] = torch.tensor([ids])
-        inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-        return inputs
+    def _encode(self, answer: Answer) -> dict[str, torch.Tensor]:
+        inputs = self._inputs.encode(answer.prompt.text, answer.generation.images)
+        return {name: tensor.to(self._device) for name, tensor in inputs.items()}
+
+
+def load_model(folder: Path, dtype: torch.dtype) -> Any:
+    """The folder's model in eval mode on the CPU, simulated if it is quantized. Raises CheckpointError."""
+    if is_quantized(folder):
+        return load_simulated(folder, dtype)
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    return find_class(folder, config).from_pretrained(folder, dtype=dtype, local_files_only=True).eval()
+
+
+def find_tower(model: Any, family: Family) -> torch.nn.Module | None:
+    """The outermost module among those that the family's row calls its vision; None if there is none."""
+    named = ((f"{name}.", module) for name, module in model.named_modules())
+    return next(
+        (module for name, module in named if any(fnmatchcase(name, wanted) for wanted in family.vision)), None
+    )
+
+
+def _refuse_non_finite(_: torch.nn.Module, __: Any, logits: torch.Tensor) -> None:
+    if not logits.isfinite().all():
+        raise EngineFailed("the model gave non-finite logits: its answer means nothing", code="non_finite")
 
 
 class _TokenStream(BaseStreamer):  # type: ignore[misc]
@@ -108,27 +149,24 @@ class _Stopped(StoppingCriteria):  # type: ignore[misc]
         self._answer = answer
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
-        return torch.tensor([self._answer.cancelled or bool(self._answer.cut)])
+        return torch.tensor([self._answer.cancelled or bool(self._answer.cut)], device=input_ids.device)
 
 
 @contextmanager
-def _encoded_at(model: Any, answer: Answer) -> Iterator[None]:
+def _encoded_at(tower: torch.nn.Module | None, answer: Answer) -> Iterator[None]:
     """Notes when the vision tower is done, so that its time stands apart from the prefill's."""
+    if tower is None:
+        yield
+        return
 
     def note(*_: object) -> None:
         answer.clock.encoded = time.perf_counter()
 
-    hook = model.model.visual.register_forward_hook(note)
+    hook = tower.register_forward_hook(note)
     try:
         yield
     finally:
         hook.remove()
-
-
-def _expanded(ids: list[int], image_token: int, counts: list[int]) -> list[int]:
-    """Each image's placeholder token repeated once for every merged patch."""
-    left = iter(counts)
-    return [token for i in ids for token in ([i] * next(left) if i == image_token else [i])]
 
 
 def _generation_arguments(answer: Answer) -> dict[str, Any]:
