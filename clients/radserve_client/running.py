@@ -22,9 +22,13 @@ class Server:
 
 
 @asynccontextmanager
-async def running_server() -> AsyncIterator[Server]:
-    """Up and ready inside the block, gone after it. Raises RadserveError when it does not come up, or ends ill."""
-    command = (sys.executable, "-m", "radserve_client", "up", "--port", "0", "--log-level", "warning")
+async def running_server(*arguments: str) -> AsyncIterator[Server]:
+    """Up and ready inside the block, gone after it; `arguments` are `radserve up`'s.
+
+    Raises RadserveError when it does not come up, or ends ill.
+    """
+    words = ("up", "--port", "0", "--log-level", "warning", *arguments)
+    command = (sys.executable, "-m", "radserve_client", *words)
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     try:
         try:
