@@ -1,0 +1,86 @@
+"""The deployment's files as they stand, and what a gateway really tells Prometheus."""
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from pydicom.data import get_testdata_file
+
+from radserve_server.app import create_app
+from radserve_server.fake import FakeBackend
+from radserve_server.serve import configure
+from radserve_server.settings import Settings
+
+_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?:(?P<how>:[-+])(?P<word>(?:[^{}]|\$\{\w+\})*))?\}")
+
+
+@pytest.fixture(scope="session")
+def deploy(pytestconfig: pytest.Config) -> Path:
+    return pytestconfig.rootpath / "deploy"
+
+
+@pytest.fixture(scope="session")
+def read_compose(deploy: Path) -> Callable[..., dict[str, Any]]:
+    """compose.yaml as `docker compose` reads it with these variables set."""
+
+    def read(**variables: str) -> dict[str, Any]:
+        return yaml.safe_load(interpolate((deploy / "compose.yaml").read_text(), variables))
+
+    return read
+
+
+def interpolate(text: str, variables: Mapping[str, str]) -> str:
+    """Compose's `${NAME}`, `${NAME:-default}` and `${NAME:+instead}`."""
+
+    def put(match: re.Match[str]) -> str:
+        value, word = variables.get(match["name"], ""), match["word"] or ""
+        if match["how"] == ":+":
+            return interpolate(word, variables) if value else ""
+        return value or word
+
+    return _VARIABLE.sub(put, text)
+
+
+@pytest.fixture(scope="session")
+def compose(read_compose: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    return read_compose(ENGINE="mine")
+
+
+@pytest.fixture(scope="session")
+def gateway_url() -> Iterator[str]:
+    """A gateway in front of the fake engine, whose answers are all abstained from."""
+    backend = FakeBackend()
+    backend.confidence = {**(backend.confidence or {}), "abstained": True}
+    settings = Settings(render_workers=1, port=0, probe_interval_s=0.05)
+    server = uvicorn.Server(configure(settings, create_app(settings, backend)))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def scraped(gateway_url: str) -> dict[str, set[str]]:
+    """The labels of each series that the gateway shows after an answer and a refusal."""
+    image = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()
+    files = {"image": ("a.dcm", image, "application/dicom")}
+    with httpx.Client(base_url=gateway_url, timeout=20) as http:
+        http.post("/v1/vqa", files=files, data={"question": "Is there a bleed?"}).raise_for_status()
+        assert http.post("/v1/vqa", json={"question": "Of which image?", "image_ids": ["none"]}).is_error
+        text = http.get("/metrics").text
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return {sample.name: set(sample.labels) for sample in samples}
