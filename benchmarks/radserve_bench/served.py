@@ -121,14 +121,19 @@ def _line(point: Point) -> str:
     )
 
 
-def main() -> None:
+def make_parser() -> argparse.ArgumentParser:
+    """What can be asked for."""
     parser = argparse.ArgumentParser(prog="radserve_bench.served", description="A running server under load.")
     parser.add_argument("url", metavar="URL", help="the gateway's address, without API keys")
     parser.add_argument("--image", type=Path, help="default: a CT slice that pydicom ships")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 32], metavar="N")
     parser.add_argument("--requests", type=int, default=64, help="answers at each concurrency (default: 64)")
     parser.add_argument("--tokens", type=int, default=64, help="length of every answer (default: 64)")
-    given = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    given = make_parser().parse_args()
     image = given.image or Path(str(get_testdata_file("J2K_pixelrep_mismatch.dcm", download=False)))
     document = asyncio.run(measure(given.url, image, given.concurrency, given.requests, given.tokens))
     print(json.dumps(document))

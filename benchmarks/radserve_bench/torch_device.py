@@ -193,7 +193,8 @@ def _row(
     return Row(name, simulated, len(ours), same, right, round(1e3 * speed[0], 2), round(speed[1], 1), memory)
 
 
-def main() -> None:
+def make_parser() -> argparse.ArgumentParser:
+    """What can be asked for."""
     parser = argparse.ArgumentParser(
         prog="radserve_bench.torch_device", description="Quantized or not, in PyTorch."
     )
@@ -213,7 +214,11 @@ def main() -> None:
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--dtype", choices=("bfloat16", "float16", "float32"), default="bfloat16")
     add("--out", type=Path, metavar="DIR", help="folder to keep the document in")
-    given = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    given = make_parser().parse_args()
     document = compare(
         given.checkpoint,
         given.quantized,
