@@ -7,6 +7,7 @@ import io
 import warnings
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import highdicom as hd
@@ -14,6 +15,8 @@ import pydicom
 import pytest
 from pydicom.uid import generate_uid
 
+from radserve_engines.manifest import read_manifest, write_manifest
+from radserve_engines.signing import make_key, read_private_key, sign_engine
 from radserve_imaging.conformance import Statement, statements
 
 OPENING = """# What radserve_imaging supports, and how each part was checked
@@ -77,6 +80,27 @@ def link(path: str, function: str) -> str:
 
 def name(row: Statement) -> str:
     return f"{row.name}<br>`{row.key}`" if row.key.startswith("1.2.") else row.name
+
+
+@pytest.fixture(scope="session")
+def signing_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A private key to sign engines with; its public half lies in FILE.pub."""
+    path = tmp_path_factory.mktemp("keys") / "signing.pem"
+    make_key(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def sign_off(signing_key: Path) -> Callable[..., Path]:
+    """Gives an engine folder a gate, passed unless said otherwise, and a signature; returns the folder."""
+
+    def sign(folder: Path, **gate: object) -> Path:
+        judged = replace(read_manifest(folder), gate={"status": "passed", **gate})
+        write_manifest(folder, judged)
+        sign_engine(folder, read_private_key(signing_key))
+        return folder
+
+    return sign
 
 
 @pytest.fixture(scope="session")

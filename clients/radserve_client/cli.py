@@ -32,7 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"radserve: {error.filename or ''}: {error.strerror}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
-        print(f"radserve: {error.name} is missing: pip install 'radserve[server,cpu]'", file=sys.stderr)
+        extra = getattr(given, "extra", "server,cpu")
+        print(f"radserve: {error.name} is missing: pip install 'radserve[{extra}]'", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

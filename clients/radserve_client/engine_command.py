@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from radserve_client.build_command import add_build_words
 from radserve_client.errors import RadserveError
+from radserve_client.numbers import positive
 
 _TARGET = "engine folder, address of a radserve server, or of an OpenAI-compatible endpoint (…/v1)"
 _KEYS = "The API key is read from RADSERVE_API_KEY; for an address that ends in /v1, from OPENAI_API_KEY."
@@ -13,8 +15,28 @@ _KEYS = "The API key is read from RADSERVE_API_KEY; for an address that ends in 
 
 def add_engine_word(words: Any) -> None:
     """Add `engine` and what can follow it to the command's words."""
-    engine = words.add_parser("engine", help="judge an engine: radserve engine eval --help")
+    engine = words.add_parser("engine", help="build, judge, sign and plan engines: radserve engine --help")
     kinds = engine.add_subparsers(required=True, metavar="ACTION")
+    add_build_words(kinds)
+    _add_evaluation(kinds)
+    _add_signing(kinds)
+
+
+def _add_signing(kinds: Any) -> None:
+    inspect = kinds.add_parser("inspect", help="what engines are and how they scored, side by side")
+    inspect.set_defaults(run=_inspect)
+    inspect.add_argument("engines", type=Path, nargs="+", metavar="ENGINE")
+    inspect.add_argument("--markdown", action="store_true", help="the table as Markdown, for a report")
+    key = kinds.add_parser("key", help="make a key to sign engines with")
+    key.set_defaults(run=_key)
+    key.add_argument("file", type=Path, metavar="FILE", help="private key; its public half goes to FILE.pub")
+    sign = kinds.add_parser("sign", help="sign an engine whose files are as its manifest says")
+    sign.set_defaults(run=_sign)
+    sign.add_argument("engine", type=Path, metavar="ENGINE")
+    sign.add_argument("--key", type=Path, required=True, metavar="FILE", help="private key")
+
+
+def _add_evaluation(kinds: Any) -> None:
     evaluation = kinds.add_parser(
         "eval", help="score an engine, checkpoint or server on question sets", epilog=_KEYS
     )
@@ -33,9 +55,9 @@ def add_engine_word(words: Any) -> None:
     )
     add("--compare", metavar="OTHER", help="another target, or an earlier --out: how often the answer flips")
     add("--no-sensitivity", action="store_true", help="do not ask again with swapped and blank images")
-    add("--limit", type=_positive, metavar="N", help="the first N questions of each set only")
-    add("--max-tokens", type=_positive, metavar="N", help="default: the engine's own")
-    add("--concurrency", type=_positive, default=8, metavar="N", help="questions in flight (default: 8)")
+    add("--limit", type=positive, metavar="N", help="the first N questions of each set only")
+    add("--max-tokens", type=positive, metavar="N", help="default: the engine's own")
+    add("--concurrency", type=positive, default=8, metavar="N", help="questions in flight (default: 8)")
     add("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
     add("--model", help="for an endpoint that offers several")
     add("--fresh", action="store_true", help="forget the answers that DIR holds")
@@ -74,7 +96,46 @@ def _evaluate(given: argparse.Namespace) -> None:
     print(f"\nwritten: {given.out}")
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
+def _inspect(given: argparse.Namespace) -> None:
+    from radserve_engines.building.tables import aligned_table, engine_rows, markdown_table, tell_engine
+    from radserve_engines.errors import EngineError
+
+    try:
+        rows = engine_rows(given.engines)
+        told = [line for folder in given.engines for line in tell_engine(folder)]
+    except EngineError as error:
+        raise RadserveError(str(error)) from error
+    if given.markdown:
+        print(markdown_table(rows), end="")
+        return
+    print("\n".join(told))
+    print(f"\n{aligned_table(rows)}")
+
+
+def _key(given: argparse.Namespace) -> None:
+    from radserve_engines.errors import EngineError
+    from radserve_engines.signing import make_key, public_path
+
+    try:
+        fingerprint = make_key(given.file)
+    except EngineError as error:
+        raise RadserveError(str(error)) from error
+    print(f"private key  {given.file}   (keep it; whoever has it can sign engines)")
+    print(f"public key   {public_path(given.file)}   (for radserve up --trusted-keys)")
+    print(f"fingerprint  {fingerprint}")
+
+
+def _sign(given: argparse.Namespace) -> None:
+    from radserve_engines.errors import EngineError
+    from radserve_engines.manifest import read_manifest
+    from radserve_engines.signing import read_private_key, sign_engine
+
+    try:
+        key = read_private_key(given.key)
+        manifest = read_manifest(given.engine)
+        signature = sign_engine(given.engine, key)
+    except EngineError as error:
+        raise RadserveError(str(error)) from error
+    print(f"{given.engine}: {manifest.digest} signed by key {signature.key}")
+    if (status := manifest.gate.get("status")) != "passed":
+        print(f"its gate has not passed (status: {status}): no server takes it", file=sys.stderr)

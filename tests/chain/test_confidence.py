@@ -14,6 +14,7 @@ from radserve_client import Client
 from radserve_engines.assets import demo_engine
 from radserve_engines.calibration import Calibration, TypeCalibration
 from radserve_engines.manifest import read_manifest, write_manifest
+from radserve_engines.signing import public_path
 
 Asking = Callable[..., dict[str, Any]]
 # The fake engine is certain of all it says (its logit is 12): 50 % sure of closed answers, 85 % of open ones.
@@ -22,7 +23,12 @@ _OPEN = replace(_CLOSED, intercept=0.5, threshold=0.8)
 
 
 @pytest.fixture(scope="module")
-def calibrated(module_chain: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+def calibrated(
+    module_chain: Callable[..., Any],
+    tmp_path_factory: pytest.TempPathFactory,
+    sign_off: Callable[..., Path],
+    signing_key: Path,
+) -> Any:
     """The whole chain around the fake engine, which says the question back, with a calibration."""
     folder = tmp_path_factory.mktemp("engine")
     manifest = read_manifest(demo_engine())
@@ -31,7 +37,8 @@ def calibrated(module_chain: Callable[..., Any], tmp_path_factory: pytest.TempPa
         shutil.copy(demo_engine() / name, folder / name)
     block = Calibration({"closed": _CLOSED, "open": _OPEN}, {})
     write_manifest(folder, replace(manifest, target="fake", files=files, confidence=block))
-    return module_chain("--engine", str(folder))
+    keys = ("--trusted-keys", str(public_path(signing_key)))
+    return module_chain("--engine", str(sign_off(folder)), *keys)
 
 
 def ask(chain: Any, body: dict[str, Any]) -> dict[str, Any]:

@@ -25,12 +25,14 @@ def engine_folder() -> Path:
 @pytest.fixture
 def copied_engine(engine_folder: Path, tmp_path: Path) -> Path:
     """An engine folder that a test may damage: tokenizer, template and a manifest of those two, not calibrated."""
+    folder = tmp_path / "engine"
+    folder.mkdir()
     manifest = read_manifest(engine_folder)
     kept = {name: manifest.files[name] for name in ("tokenizer.json", manifest.chat_template)}
     for name in kept:
-        shutil.copy(engine_folder / name, tmp_path / name)
-    write_manifest(tmp_path, replace(manifest, target="fake", files=kept, confidence=None))
-    return tmp_path
+        shutil.copy(engine_folder / name, folder / name)
+    write_manifest(folder, replace(manifest, target="fake", files=kept, confidence=None))
+    return folder
 
 
 @pytest.fixture

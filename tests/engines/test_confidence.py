@@ -41,7 +41,11 @@ def results(questions: Path, manifest: EngineManifest, tmp_path_factory: pytest.
     out = tmp_path_factory.mktemp("results")
     rng = np.random.default_rng(11)
     one = load_set(questions, images=False)
-    run = {"engine": {"digest": manifest.digest}, "sets": {one.name: one.sha256}, "limit": None}
+    run = {
+        "engine": {"answering_digest": manifest.answering_digest},
+        "sets": {one.name: one.sha256},
+        "limit": None,
+    }
     with Journal(out, run) as journal:
         for ask in plan_asks([one], sensitivity=False):
             logit = rng.normal(1.5, 2.0)
@@ -92,7 +96,7 @@ def test_the_block_is_written_and_the_table_printed(
         assert one.slope == pytest.approx(0.5, abs=0.15)
         assert one.ece_after < 0.08 < one.ece_before
     fitted = sealed.confidence.fitted
-    assert fitted["engine"] == manifest.digest
+    assert fitted["engine"] == manifest.answering_digest
     assert fitted["sets"][0]["answers"] == 800 and len(fitted["sets"][0]["sha256"]) == 64
     said = capsys.readouterr().out
     assert "closed" in said and "made-up" in said and sealed.digest in said
@@ -115,7 +119,7 @@ def test_answers_of_an_engine_that_was_calibrated_can_be_fitted_again_and_again(
     assert fit("--risk", "0.3") is None
     calibrated = read_manifest(copied_engine)
     run = json.loads((results / RUN).read_text())
-    names = {"digest": calibrated.digest, "uncalibrated_digest": calibrated.uncalibrated_digest}
+    names = {"digest": calibrated.digest, "answering_digest": calibrated.answering_digest}
     (results / RUN).write_text(json.dumps({**run, "engine": names}))
     assert fit("--risk", "0.25") is None
     assert fit("--risk", "0.2") is None

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from radserve_engines.manifest import read_manifest
 from radserve_engines.runtime.loading import load_runtime
 from radserve_engines.runtime.protocol import Runtime
 
@@ -17,7 +18,7 @@ Ask = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def engine(engine_folder: Path) -> Iterator[Runtime]:
-    runtime = load_runtime(engine_folder)
+    runtime = load_runtime(engine_folder, read_manifest(engine_folder))
     yield runtime
     runtime.close()
 
@@ -90,7 +91,7 @@ def test_cancelling_gives_the_slot_back_and_the_engine_goes_on(engine: Runtime, 
 
 
 def test_more_questions_than_slots_are_all_answered(engine_folder: Path, ask: Ask) -> None:
-    runtime = load_runtime(engine_folder, max_running=2)
+    runtime = load_runtime(engine_folder, read_manifest(engine_folder), max_running=2)
     answers = [one.rest()[-1] for one in [ask(runtime, max_tokens=6, ignore_eos=True) for _ in range(5)]]
     runtime.close()
     assert [a.finish_reason for a in answers] == ["length"] * 5
@@ -99,9 +100,13 @@ def test_more_questions_than_slots_are_all_answered(engine_folder: Path, ask: As
 
 def test_the_engine_imports_no_torch(engine_folder: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from radserve_engines.runtime.loading import load_runtime;"
-        "from radserve_engines.warm_up import warm_up; import radserve_engines.triton_model;"
-        f"runtime = load_runtime(Path({str(engine_folder)!r})); warm_up(runtime); runtime.close();"
+        "import sys; from pathlib import Path; import radserve_engines.triton_model;"
+        "from radserve_engines.runtime.loading import load_runtime;"
+        "from radserve_engines.acceptance import Acceptance;"
+        "from radserve_engines.warm_up import warm_up;"
+        f"folder = Path({str(engine_folder)!r});"
+        "runtime = load_runtime(folder, Acceptance(allow_ungated=True).accept(folder));"
+        "warm_up(runtime); runtime.close();"
         "assert 'openvino_genai' in sys.modules;"
         "print([name for name in sys.modules if name.partition('.')[0] in ('torch', 'transformers')])"
     )

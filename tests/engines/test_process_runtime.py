@@ -4,20 +4,36 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from radserve_engines.acceptance import TRUSTED_VARIABLE
 from radserve_engines.errors import EngineFailed, QuestionRefused
+from radserve_engines.manifest import digest_files, read_manifest, write_manifest
 from radserve_engines.runtime.process import ProcessRuntime
+from radserve_engines.signing import public_path
 
 Ask = Callable[..., Any]
 
 
 @pytest.fixture
-def remote(copied_engine: Path) -> Iterator[ProcessRuntime]:
-    runtime = ProcessRuntime(copied_engine)
+def served(
+    copied_engine: Path,
+    sign_off: Callable[..., Path],
+    signing_key: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """An engine that this environment trusts."""
+    monkeypatch.setenv(TRUSTED_VARIABLE, str(public_path(signing_key)))
+    return sign_off(copied_engine)
+
+
+@pytest.fixture
+def remote(served: Path) -> Iterator[ProcessRuntime]:
+    runtime = ProcessRuntime(served)
     yield runtime
     runtime.close()
 
@@ -47,7 +63,20 @@ def test_a_killed_engine_fails_its_questions_and_comes_back(remote: ProcessRunti
     assert ask(remote, "still here").rest()[-1].finish_reason == "stop"
 
 
-def test_an_engine_that_cannot_start_says_so(copied_engine: Path) -> None:
-    (copied_engine / "tokenizer.json").write_text("{}")
-    with pytest.raises(EngineFailed, match="did not start"):
-        ProcessRuntime(copied_engine)
+def test_an_engine_that_cannot_start_says_why(served: Path, sign_off: Callable[..., Path]) -> None:
+    manifest = read_manifest(served)
+    (served / "tokenizer.json").write_text("{}")
+    with pytest.raises(EngineFailed, match=r"not served: tokenizer\.json is not the file"):
+        ProcessRuntime(served)
+    write_manifest(served, replace(manifest, files=digest_files(served)))
+    sign_off(served)
+    with pytest.raises(EngineFailed, match="did not start"):  # the tokenizer's own words stand on stderr
+        ProcessRuntime(served)
+
+
+def test_an_engine_that_nobody_here_trusts_does_not_start(
+    served: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(TRUSTED_VARIABLE)
+    with pytest.raises(EngineFailed, match=r"engine\.json\.sig is by the key .* not trusted"):
+        ProcessRuntime(served)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from radserve_engines.assets import demo_checkpoint, demo_engine
-from radserve_engines.manifest import digest_files, read_manifest, write_manifest
+from radserve_engines.manifest import EngineManifest, digest_files, read_manifest, write_manifest
 from radserve_engines.runtime.answer import Answer
 from radserve_engines.runtime.loading import load_runtime
 from radserve_engines.runtime.protocol import Runtime
@@ -26,9 +26,13 @@ def folder_of(target: str) -> Path:
     return {"openvino": demo_engine, "torch": demo_checkpoint}[target]()
 
 
+def checked(target: str) -> tuple[Path, EngineManifest]:
+    return folder_of(target), read_manifest(folder_of(target))
+
+
 @pytest.fixture(scope="module", params=["openvino", "torch"])
 def engine(request: pytest.FixtureRequest) -> Iterator[Runtime]:
-    runtime = load_runtime(folder_of(request.param))
+    runtime = load_runtime(*checked(request.param))
     yield runtime
     runtime.close()
 
@@ -72,7 +76,7 @@ def test_both_runtimes_give_the_same_score(ask: Ask) -> None:
     """To a few thousandths: the INT8 engine rounds. A tempered or renormalised score would be far off."""
     scores: dict[str, list[Any]] = {}
     for target in ("openvino", "torch"):
-        runtime = load_runtime(folder_of(target))
+        runtime = load_runtime(*checked(target))
         scores[target] = [ask(runtime, question, images=1).rest()[-1] for question in QUESTIONS]
         runtime.close()
     for ours, theirs in zip(scores["openvino"], scores["torch"], strict=True):
@@ -88,7 +92,7 @@ def test_an_engine_that_says_one_token_for_ever_is_cut(target: str, tmp_path: Pa
     shutil.copytree(source, tmp_path, dirs_exist_ok=True)
     {"openvino": _level_openvino, "torch": _level_torch}[target](tmp_path)
     write_manifest(tmp_path, replace(read_manifest(source), files=digest_files(tmp_path)))
-    runtime = load_runtime(tmp_path)
+    runtime = load_runtime(tmp_path, read_manifest(tmp_path))
     last = ask(runtime, max_tokens=500).rest()[-1]
     again = ask(runtime, max_tokens=100, ignore_eos=True).rest()[-1]
     assert runtime.probe(5)  # the loop has counted what it has sent

@@ -88,18 +88,17 @@ def test_an_engine_that_falls_silent_is_given_up(start, chat):
         gateway.until(lambda: gateway.backend.running == 0, 0.5)
 
 
-def test_an_engine_whose_gate_failed_is_not_served(start, chat):
-    backend = FakeBackend(manifest={**MANIFEST, "gate": {"status": "failed"}})
-    with start(backend) as gateway:
-        assert "gate failed" in gateway.http.get("/health/ready").json()["reason"]
+@pytest.mark.parametrize("gate", [{"status": "failed"}, {"status": "simulated"}, {"status": "not run"}, None])
+def test_an_engine_that_has_not_passed_its_gate_is_served_only_if_allowed_and_says_so(start, chat, gate):
+    manifest = {name: value for name, value in MANIFEST.items() if name != "gate"} | (
+        {"gate": gate} if gate else {}
+    )
+    with start(FakeBackend(manifest=manifest)) as gateway:
+        assert "has not passed its gate" in gateway.http.get("/health/ready").json()["reason"]
         assert gateway.http.post(URL, json=chat()).status_code == 503
-
-
-def test_an_engine_without_a_gate_is_served_with_a_warning(start, chat):
-    backend = FakeBackend(manifest={name: value for name, value in MANIFEST.items() if name != "gate"})
-    with start(backend) as gateway:
+    with start(FakeBackend(manifest=manifest), allow_ungated=True) as gateway:
         body = gateway.http.post(URL, json=chat()).json()
-        assert any("gate" in warning for warning in body["clinical"]["warnings"])
+        assert any("not passed its gate" in warning for warning in body["clinical"]["warnings"])
 
 
 @pytest.mark.parametrize("policy", [None, {"width": -1}, {"sharpen": 1}, {"max_images": 2, "fit": []}])

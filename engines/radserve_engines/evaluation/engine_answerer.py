@@ -96,9 +96,8 @@ def open_engine(folder: Path, location: str, max_tokens: int | None = None) -> E
     """Bring an engine folder up for judging, signed and gated or not. Raises ManifestError with the way out."""
     if not (folder / FILE_NAME).is_file() and (folder / "config.json").is_file():
         raise ManifestError(
-            f"{folder} is a checkpoint without {FILE_NAME}, which says how it sees images and is asked. Write one "
-            f"with: python -m radserve_engines.sealing {folder} --checkpoint {folder} --name {folder.name} "
-            "--target torch --precision bf16"
+            f"{folder} is a checkpoint without {FILE_NAME}, which says how it sees images and is asked. Make an engine "
+            f"of it with: radserve engine build --checkpoint {folder} --target torch --out ENGINE"
         )
     return EngineAnswerer(
         load_runtime(folder, read_manifest(folder), max_waiting=_MOST_WAITING), location, max_tokens

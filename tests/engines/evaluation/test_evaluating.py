@@ -214,7 +214,7 @@ async def test_each_image_is_rendered_once_and_as_the_policy_says(write_set, mon
 
 def test_a_checkpoint_without_a_manifest_says_how_to_write_one(tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ManifestError, match=r"python -m radserve_engines\.sealing"):
+    with pytest.raises(ManifestError, match=r"radserve engine build --checkpoint"):
         open_engine(tmp_path, str(tmp_path))
 
 

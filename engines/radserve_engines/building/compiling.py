@@ -1,0 +1,84 @@
+"""The stage that makes the engine's files out of the checkpoint's, for the target's runtime."""
+
+from collections.abc import Callable
+from typing import Any
+
+from radserve_engines.building.chat_template import FILE_NAME as TEMPLATE
+from radserve_engines.building.folders import copy_checkpoint, empty
+from radserve_engines.building.plan import BuildPlan
+from radserve_engines.building.quantizing import render_samples
+from radserve_engines.building.stages import Note, Stages
+
+
+def compile_engine(plan: BuildPlan, stages: Stages) -> dict[str, Any]:
+    """Fills the engine's folder; returns the manifest's runtime_options."""
+    request = plan.request
+    inputs = {
+        "target": request.target,
+        "path": plan.path,
+        "precision": request.precision,
+        "kv": request.kv,
+        "tensor_parallel": request.tensor_parallel,
+        "batch": request.max_batch_size,
+        "context": plan.conduct.context_length,
+        "calibration": plan.describe_calibration(),
+    }
+    work = _WORK[request.target]
+
+    def compile_(note: Note) -> dict[str, Any]:
+        empty(request.out)
+        options = work(plan, note)
+        if not (request.out / TEMPLATE).is_file():
+            (request.out / TEMPLATE).write_text(plan.template, "utf-8")
+        return {"runtime_options": options}
+
+    record = stages.run("compile", inputs, compile_, outputs=(request.out / TEMPLATE,))
+    return dict(record["runtime_options"])
+
+
+def _copy(plan: BuildPlan, note: Note) -> dict[str, Any]:
+    """PyTorch runs the checkpoint as it is, and a quantized one by computing what its kernels would."""
+    copy_checkpoint(plan.weights, plan.request.out, own=plan.exports_quantized)
+    return {}
+
+
+def _export_openvino(plan: BuildPlan, note: Note) -> dict[str, Any]:
+    from radserve_engines.openvino_export import build_openvino
+
+    request = plan.request
+    samples = render_samples(plan)
+    options: dict[str, Any] = build_openvino(
+        plan.source,
+        request.out,
+        precision=request.precision,
+        kv=request.kv,
+        images=[image for sample in samples for image in sample.images],
+        samples=samples,
+        note=note,
+    )
+    return options
+
+
+def _prepare_trtllm(plan: BuildPlan, note: Note) -> dict[str, Any]:
+    from radserve_engines.trtllm import LlmSettings, compile_engine, prepare_llm_api
+
+    request = plan.request
+    settings = LlmSettings(
+        tensor_parallel=request.tensor_parallel,
+        max_batch_size=request.max_batch_size,
+        max_seq_len=plan.conduct.context_length,
+        kv=request.kv,
+    )
+    if plan.path == "llm-api":
+        return dict(prepare_llm_api(plan.weights, request.out, settings))
+    log = request.work / "compile"
+    return dict(
+        compile_engine(plan.source, request.out, plan.checkpoint.family, plan.precision, settings, log)
+    )
+
+
+_WORK: dict[str, Callable[[BuildPlan, Note], dict[str, Any]]] = {
+    "torch": _copy,
+    "openvino": _export_openvino,
+    "trtllm": _prepare_trtllm,
+}

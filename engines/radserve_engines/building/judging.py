@@ -1,0 +1,66 @@
+"""The stage that judges: the engine on its own runtime where that is here, else on what PyTorch computes for it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from radserve_engines.building.plan import BuildPlan
+from radserve_engines.building.reference import open_answerer, open_reference
+from radserve_engines.building.stages import Record, Stages
+from radserve_engines.evaluation.asking import Answerer
+from radserve_engines.gating import run_gate
+from radserve_engines.manifest import EngineManifest
+
+ANSWERS, REFERENCE_ANSWERS = "gate", "reference-answers"
+NOT_RUN = {"status": "not run"}
+
+
+def judge(plan: BuildPlan, manifest: EngineManifest, stages: Stages) -> Record:
+    """The manifest's gate block."""
+    request = plan.request
+    simulated = is_simulated(manifest)
+    inputs = {
+        "sets": {one.name: one.sha256 for one in plan.gate},
+        "limit": request.gate_settings.limit,
+        "thresholds": request.gate_settings.thresholds.to_json(),
+        "engine": manifest.digest,
+        "simulated": simulated,
+    }
+
+    def work(_: object) -> Record:
+        if not plan.gate:
+            return NOT_RUN
+        stages.say(f"answers and verdict go to {request.work / ANSWERS}")
+        return run_gate(
+            open_engine(plan.request.out, plan.weights, manifest),
+            open_reference(plan.source, manifest),
+            plan.gate,
+            request.work / ANSWERS,
+            request.gate_settings,
+            reference_out=request.reference_answers or request.work / REFERENCE_ANSWERS,
+            simulated=simulated,
+        )
+
+    return stages.run("evaluate and gate", inputs, work)
+
+
+def is_simulated(manifest: EngineManifest) -> bool:
+    """Whether the engine's own runtime is not here: TensorRT-LLM without its package or a GPU."""
+    if manifest.target != "trtllm":
+        return False
+    from radserve_engines.trtllm import tools_missing
+
+    return bool(tools_missing())
+
+
+def open_engine(folder: Path, weights: Path, manifest: EngineManifest) -> Answerer:
+    """By its own runtime, or by PyTorch from its quantized `weights`."""
+    if is_simulated(manifest):
+        return open_answerer(weights, replace(manifest, target="torch"), location=folder.name)
+    return open_answerer(folder, manifest, location=folder.name)
+
+
+def tell_gate(gate: dict[str, Any]) -> list[str]:
+    """The verdict in lines for a terminal."""
+    lines = [f"gate: {gate['status']}"]
+    return lines + [f"  - {reason}" for reason in gate.get("reasons", ())]

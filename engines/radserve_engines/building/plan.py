@@ -1,0 +1,125 @@
+"""A build that was checked: everything that can be known before any work."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from radserve_engines.building.chat_template import find_template
+from radserve_engines.building.policy import Conduct, choose_conduct
+from radserve_engines.building.request import BuildRequest, choose_path, needs_calibration
+from radserve_engines.checkpoints import Checkpoint, read_checkpoint
+from radserve_engines.errors import BuildRefused
+from radserve_engines.evaluation import QuestionSet, load_sets
+from radserve_engines.precision import Precision, TrtllmPath, precision_named
+from radserve_engines.signing import read_private_key
+from radserve_engines.vqa_data import digest_file
+
+
+@dataclass(frozen=True, slots=True)
+class BuildPlan:
+    """`path` is TensorRT-LLM's, None for other targets; `template` the text of the chat template."""
+
+    request: BuildRequest
+    checkpoint: Checkpoint
+    precision: Precision
+    path: TrtllmPath | None
+    conduct: Conduct
+    template: str
+    calibration: tuple[QuestionSet, ...]
+    gate: tuple[QuestionSet, ...]
+
+    @property
+    def source(self) -> Path:
+        """The unquantized checkpoint, adapters merged, its chat template as a file."""
+        return self.request.work / "checkpoint"
+
+    @property
+    def quantized(self) -> Path:
+        """The quantized Hugging Face checkpoint."""
+        return self.request.work / "quantized"
+
+    @property
+    def weights(self) -> Path:
+        """What the target's compiler starts from."""
+        return self.quantized if self.exports_quantized else self.source
+
+    @property
+    def exports_quantized(self) -> bool:
+        """Whether ModelOpt quantizes; OpenVINO's weights are compressed by its own tools."""
+        return self.precision.quantized and self.request.target != "openvino"
+
+    def describe_calibration(self) -> dict[str, Any]:
+        """What value ranges are measured on, as the manifest says it."""
+        return {
+            "sets": [one.to_json() for one in self.calibration],
+            "samples": self.request.samples,
+            "seed": self.request.seed,
+            "policy_sha256": self.conduct.policy.digest(),
+        }
+
+
+def plan_build(request: BuildRequest) -> BuildPlan:
+    """Read and check. Raises EngineError with the way out."""
+    checkpoint = read_checkpoint(request.checkpoint)
+    path = choose_path(request, checkpoint.family)
+    precision = precision_named(request.precision)
+    if needs_calibration(request.target, precision) and not request.calibration:
+        raise BuildRefused(
+            f"{precision.name} for {request.target} is calibrated on images: name question sets with --calibration"
+        )
+    _check_tensor_parallel(request.tensor_parallel, checkpoint)
+    if request.key is not None:
+        read_private_key(request.key)
+    gate = load_sets(request.gate, request.gate_settings.limit)
+    family = checkpoint.family
+    return BuildPlan(
+        request=request,
+        checkpoint=checkpoint,
+        precision=precision,
+        path=path,
+        conduct=choose_conduct(request.checkpoint, family, request.policy, request.context_length),
+        template=find_template(request.checkpoint, family),
+        calibration=_without(load_sets(request.calibration), gate),
+        gate=tuple(gate),
+    )
+
+
+def tell_warnings(plan: BuildPlan) -> Iterator[str]:
+    """What a build can do without, but its user will miss."""
+    request = plan.request
+    if not request.gate:
+        yield "no --gate: the engine will not have been through its gate, and no server takes it"
+    if request.key is None:
+        yield f"no --key: the engine will be unsigned, and no server takes it: radserve engine sign {request.out}"
+    if plan.conduct.origin.startswith("derived"):
+        yield (
+            f"the image policy is {plan.conduct.origin}: if the checkpoint was tuned on other windows or sizes, say so "
+            "with --policy"
+        )
+
+
+def _check_tensor_parallel(count: int, checkpoint: Checkpoint) -> None:
+    text = checkpoint.config.get("text_config") or checkpoint.config
+    heads = text.get("num_attention_heads") or text.get("n_head") or text.get("num_heads")
+    if count < 1:
+        raise BuildRefused(f"--tensor-parallel must be at least 1, not {count}")
+    if isinstance(heads, int) and heads % count:
+        fits = [n for n in range(count, 0, -1) if heads % n == 0]
+        raise BuildRefused(
+            f"--tensor-parallel {count} does not divide the {heads} attention heads; the nearest that works: {fits[0]}"
+        )
+
+
+def _without(calibration: list[QuestionSet], gate: list[QuestionSet]) -> tuple[QuestionSet, ...]:
+    """Calibration without the gate's images, under whatever name: fitted to them, an engine would look better."""
+    judged = {digest_file(Path(image)) for image in {item.image for one in gate for item in one.questions}}
+    images = {item.image for one in calibration for item in one.questions}
+    shared = {image for image in images if judged and digest_file(Path(image)) in judged}
+    kept = tuple(
+        replace(one, questions=tuple(item for item in one.questions if item.image not in shared))
+        for one in calibration
+    )
+    if calibration and not any(one.questions for one in kept):
+        raise BuildRefused("every image of --calibration is in --gate too: nothing is left to calibrate on")
+    return kept
