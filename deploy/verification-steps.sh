@@ -207,9 +207,10 @@ compare_in_torch() { # FOLDER
 }
 
 write_report() {
-    local name file
+    local name file gpus
+    gpus=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | sort | uniq -c | xargs)
     {
-        echo "# radserve on $(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | sort | uniq -c | xargs)"
+        echo "# radserve on ${gpus:-a CPU}"
         printf '\nCheckpoint %s, target %s, tensor parallel %s, %s.\n\n' \
             "$(basename "$checkpoint")" "$target" "$tensor_parallel" "$(date -u +%Y-%m-%d)"
         printf '| step | outcome | s |\n| --- | --- | --- |\n'

@@ -1,6 +1,10 @@
 """The deployment's files as they stand, and what a gateway really tells Prometheus."""
 
+import contextlib
 import re
+import signal
+import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +18,9 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from pydicom.data import get_testdata_file
 
+from radserve_engines.acceptance import Acceptance
+from radserve_engines.assets import demo_engine, model_repo
+from radserve_engines.embedded_triton import TritonPorts, triton_command
 from radserve_server.app import create_app
 from radserve_server.fake import FakeBackend
 from radserve_server.serve import configure
@@ -81,6 +88,59 @@ def scraped(gateway_url: str) -> dict[str, set[str]]:
     with httpx.Client(base_url=gateway_url, timeout=20) as http:
         http.post("/v1/vqa", files=files, data={"question": "Is there a bleed?"}).raise_for_status()
         assert http.post("/v1/vqa", json={"question": "Of which image?", "image_ids": ["none"]}).is_error
-        text = http.get("/metrics").text
+        return read_series(http.get("/metrics").text)
+
+
+@pytest.fixture(scope="session")
+def triton_scraped(deploy: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """The labels of each series of a real Triton, started with the demo engine by start-triton.sh."""
+    folder = tmp_path_factory.mktemp("triton")
+    ports = [str(port) for port in free_ports(3)]
+    command = triton_command(demo_engine(), Acceptance(), model_repo(), folder, TritonPorts(0, 0))
+    backends = next(one for one in command.arguments if one.startswith("--backend-directory"))
+    server = folder / "bin/tritonserver"  # stands where the container has its own
+    server.parent.mkdir()
+    server.write_text(f'#!/bin/sh\nexec {command.arguments[0]} {backends} --allow-gpu-metrics=false "$@"\n')
+    server.chmod(0o755)
+    environment = {
+        **command.environment,
+        "PATH": f"{server.parent}:{command.environment['PATH']}",
+        "MODEL_REPOSITORY": str(model_repo()),
+        **dict(zip(("GRPC_PORT", "HTTP_PORT", "METRICS_PORT"), ports, strict=True)),
+        "GRPC_ADDRESS": "127.0.0.1",
+        "METRICS_ADDRESS": "127.0.0.1",
+    }
+    process = subprocess.Popen([deploy / "start-triton.sh", "--log-info=false"], env=environment)
+    try:
+        health = f"http://127.0.0.1:{ports[1]}/v2/health/ready"  # as the image's health check asks
+        metrics = f"http://127.0.0.1:{ports[2]}/metrics"
+        until(lambda: (answers(health) and answers(metrics)) or process.poll() is not None)
+        return read_series(httpx.get(metrics).text)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def until(wanted: Callable[[], object], within_s: float = 60.0) -> None:
+    began = time.monotonic()
+    while not wanted():
+        assert time.monotonic() - began < within_s, f"still not so after {within_s} s"
+        time.sleep(0.1)
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [int(one.getsockname()[1]) for one in sockets]
+
+
+def read_series(text: str) -> dict[str, set[str]]:
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     return {sample.name: set(sample.labels) for sample in samples}

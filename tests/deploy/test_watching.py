@@ -2,30 +2,16 @@
 
 import json
 import re
-from types import SimpleNamespace
 
 import pytest
 import yaml
 
-from radserve_engines.triton_model import _load_families
 from radserve_server import errors
 
 # Of Triton itself: docs/user_guide/metrics.md of triton-inference-server/server, section "GPU Metrics".
 TRITON_GPU = ("nv_gpu_utilization", "nv_gpu_memory_used_bytes", "nv_gpu_memory_total_bytes")
 ADDED_BY_PROMETHEUS = {"job", "instance", "le"}
 SERIES = re.compile(r"\b(?:radserve|nv)_\w+")
-
-
-class Families:
-    """Stands where Triton's `pb_utils.MetricFamily` is, and keeps the names."""
-
-    GAUGE = 0
-
-    def __init__(self):
-        self.names = []
-
-    def __call__(self, *, name, description, kind):
-        self.names.append(name)
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +32,9 @@ def expressions(dashboard, rules):
 
 
 @pytest.fixture(scope="module")
-def told(scraped):
-    """Series and their labels: the gateway's as scraped, Triton's as clinical_vqa makes them."""
-    families = Families()
-    _load_families(SimpleNamespace(MetricFamily=families))
-    return {
-        **scraped,
-        **{name: {"engine", "model", "version"} for name in families.names},
-        **{name: {"gpu_uuid"} for name in TRITON_GPU},
-    }
+def told(scraped, triton_scraped):
+    """Series and their labels: the gateway's and Triton's as scraped, and those of a GPU."""
+    return {**triton_scraped, **scraped, **{name: {"gpu_uuid"} for name in TRITON_GPU}}
 
 
 def test_every_series_asked_for_is_told(expressions, told):
