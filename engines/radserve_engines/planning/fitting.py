@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from radserve_engines.errors import PlanError
+from radserve_engines.families import list_families
 from radserve_engines.planning.gpus import Gpu
 from radserve_engines.planning.memory import GIB, Memory, division_fault, largest_batch, memory_for
 from radserve_engines.planning.model_size import ModelSize
@@ -74,16 +75,26 @@ def impossible(gpu: Gpu, precision: Precision, kv: str) -> str | None:
         nearest = precision
         while not runs_on(nearest, gpu.architecture):
             nearest = PRECISIONS[nearest.nearest]
-        return f"{precision.title} needs {gpus_of(precision)}; nearest here: {nearest.name}"
+        return f"not on this GPU: {precision.title} needs {gpus_of(precision)}; nearest here: {nearest.name}"
     if kv == "fp8" and not runs_on(PRECISIONS["fp8"], gpu.architecture):
-        return f"an FP8 KV cache needs {gpus_of(PRECISIONS['fp8'])}; nearest here: bf16"
+        return f"not on this GPU: an FP8 KV cache needs {gpus_of(PRECISIONS['fp8'])}; nearest here: bf16"
     return None
 
 
+def pathless(size: ModelSize, precision: Precision) -> str | None:
+    """Why TensorRT-LLM has no path for the family in that precision; None where it has, or where none is known."""
+    known = {family.name: family for family in list_families()}.get(size.family)
+    if known is None or known.paths & precision.trtllm_paths:
+        return None
+    ways = {"llm-api": "the LLM API", "compiled": "compiled engines"}
+    path = " or ".join(ways[path] for path in sorted(precision.trtllm_paths))
+    return f"not for {known.title}: {precision.title} runs in {path} only; nearest: {precision.nearest}"
+
+
 def _row(size: ModelSize, question: Question, gpu: Gpu, precision: Precision, wanted: int | None) -> Row:
-    reason = impossible(gpu, precision, question.kv)
+    reason = impossible(gpu, precision, question.kv) or pathless(size, precision)
     if reason:
-        return Row(gpu, precision, reason=f"not on this GPU: {reason}")
+        return Row(gpu, precision, reason=reason)
     faults = {n: division_fault(size.language, precision, n) for n in ((wanted,) if wanted else _SIZES)}
     possible = [n for n, fault in faults.items() if fault is None]
     if not possible:

@@ -66,7 +66,7 @@ def weights_on_gpu(size: ModelSize, precision: Precision, tensor_parallel: int) 
     language = size.language
     divided = language.linear * weight_bytes(precision)
     divided += 2 * (language.embeddings + (0 if language.tied else language.head))
-    repeated = language.other + (size.vision.parameters if size.vision else 0) + size.audio
+    repeated = language.other + (size.vision.parameters if size.vision else 0) + size.other
     return divided / tensor_parallel + 2 * repeated
 
 
@@ -128,7 +128,7 @@ def _activations(size: ModelSize, question: Question, tensor_parallel: int, batc
     attended = (language.heads + 2 * language.kv_heads) * language.head_dim / tensor_parallel
     widest = 2 * language.hidden + max(3 * language.intermediate / tensor_parallel, attended)
     needed = tokens * widest * 2 + batch * language.vocabulary * 6
-    if vision and question.images:
+    if vision and question.seen:
         together = min(batch * question.images, ITERATION_TOKENS // question.image_tokens)
-        needed += max(question.images, together) * vision.activation_bytes(question.height, question.width)
+        needed += max(question.images, together) * vision.activation_bytes(question.seen)
     return needed

@@ -6,15 +6,19 @@ where there are none, or they are quantized already, the closed formulas over co
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from radserve_engines.errors import PlanError
+from radserve_engines.families import Family, family_named, read_settings
+from radserve_engines.planning.headers import read_headers
 from radserve_engines.planning.language import DEFAULTS, Language, read_language
+from radserve_engines.planning.qwen_tower import TOWERS, read_qwen_tower
 from radserve_engines.planning.shapes import SHAPES
-from radserve_engines.planning.vision import TILED, Vision, read_vision
+from radserve_engines.planning.tiled_tower import TILED, read_tiled_tower
+from radserve_engines.planning.vision import Vision
 
 _TEXT_KINDS: Mapping[str, str] = {
     "qwen2_vl": "qwen2_vl_text",
@@ -30,19 +34,20 @@ _TEXT_KINDS: Mapping[str, str] = {
     "phi4_multimodal": "phi4_multimodal",
 }
 _AUDIO = 466_432_256  # Phi-4-multimodal's encoder of sound, by transformers' model; of one published size
-_HEADER_LIMIT = 100_000_000  # bytes; the format's own bound
+# The bounds of the published processors of Qwen2-VL and Qwen2.5-VL, which a name or a bare config.json leaves out.
+_PIXELS = {"min_pixels": 4 * 28 * 28, "max_pixels": 16384 * 28 * 28}
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSize:
-    """`vision` is None for a language model alone; `audio` counts what is there and plays no part in a question."""
+    """`vision` is None for a language model alone; `other` is what plays no part in a question: an encoder of sound."""
 
     name: str
     family: str
     language: Language
     vision: Vision | None
     counted: str
-    audio: int = 0
+    other: int = 0
     notes: tuple[str, ...] = ()
 
     @property
@@ -55,7 +60,7 @@ class ModelSize:
             "embeddings": language.embeddings,
             "layers": language.body,
             "head": 0 if language.tied else language.head,
-            "audio": self.audio,
+            "other": self.other,
         }
 
     @property
@@ -84,99 +89,69 @@ def size_of(model: str) -> ModelSize:
     raise PlanError(f"{model}: no such checkpoint folder, and no name known here: {known}", param="model")
 
 
-def size_of_config(config: Mapping[str, Any], name: str) -> ModelSize:
-    """Counted by formula. Raises PlanError for an unknown model type or a field that makes no sense."""
-    family = config.get("model_type")
+def size_of_config(settings: Mapping[str, Any], name: str) -> ModelSize:
+    """Counted by formula; "preprocessor" may hold the image processor's file.
+
+    Raises PlanError for an unknown model type or a field that makes no sense.
+    """
+    family = settings.get("model_type")
     if not isinstance(family, str) or family not in {**_TEXT_KINDS, **DEFAULTS}:
         known = ", ".join(dict.fromkeys([*_TEXT_KINDS, *DEFAULTS]))
         raise PlanError(
             f"config.json: model_type {family!r} is not known here; known: {known}", param="model"
         )
-    nested = config.get("text_config") or {}
+    nested = settings.get("text_config") or {}
     kind = nested.get("model_type") or _TEXT_KINDS.get(family, family)
     kind = kind + "_text" if kind in ("qwen2_vl", "qwen2_5_vl", "gemma3") else kind
-    text = nested or {key: value for key, value in config.items() if not key.endswith("_config")}
-    if "tie_word_embeddings" in config:
-        text = {"tie_word_embeddings": config["tie_word_embeddings"], **text}
+    text = nested or {key: value for key, value in settings.items() if not key.endswith("_config")}
+    if "tie_word_embeddings" in settings:
+        text = {"tie_word_embeddings": settings["tie_word_embeddings"], **text}
     language = read_language(text, kind)
-    sighted = family in TILED or (family.startswith("qwen") and family in _TEXT_KINDS)
+    seen_as = "qwen3_vl" if family == "qwen3_vl_moe" else family
     vision = None
-    if sighted:
-        with_tower = {**config, "vision_config": config.get("vision_config") or {}}
-        vision = read_vision(with_tower, family, language.hidden)
-    return ModelSize(
-        name, family, language, vision, "config.json", _AUDIO if family == "phi4_multimodal" else 0
-    )
+    if seen_as in TOWERS:
+        vision = read_qwen_tower({"preprocessor": _PIXELS, **settings}, seen_as, language.hidden)
+    elif family in TILED:
+        vision = read_tiled_tower(settings, family, language.hidden)
+    other = _AUDIO if family == "phi4_multimodal" else 0
+    return ModelSize(name, family, language, vision, "config.json", other)
 
 
 def size_of_folder(folder: Path) -> ModelSize:
     """Shape from config.json, counts from the safetensors headers. Raises PlanError for what cannot be read."""
     config = _read_json(folder / "config.json")
-    size = size_of_config(config, folder.resolve().name)
+    size = size_of_config(read_settings(folder), folder.resolve().name)
     if config.get("quantization_config"):
         return replace(size, notes=("the folder is quantized already: counted by config.json",))
+    known = (
+        family_named("qwen3_vl" if size.family == "qwen3_vl_moe" else size.family) if size.vision else None
+    )
     parts: dict[str, int] = {}
     for name, shape in read_headers(folder):
-        part = part_of(name)
+        part = part_of(name, known)
         parts[part] = parts.get(part, 0) + math.prod(shape)
     return _with_counts(size, parts) if parts else size
 
 
-def read_headers(folder: Path) -> Iterator[tuple[str, list[int]]]:
-    """(name, shape) of every tensor in the folder's *.safetensors; a name that comes twice counts once."""
-    seen: set[str] = set()
-    for path in sorted(folder.glob("*.safetensors")):
-        if path.name.startswith("adapter_"):
-            continue
-        try:
-            with path.open("rb") as file:
-                length = int.from_bytes(file.read(8), "little")
-                header: dict[str, Any] = json.loads(file.read(length)) if 1 < length <= _HEADER_LIMIT else {}
-            tensors = [(name, one["shape"]) for name, one in header.items() if name != "__metadata__"]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise PlanError(
-                f"{path}: not a safetensors file, or cut short: fetch it again", param="model"
-            ) from error
-        yield from ((name, shape) for name, shape in tensors if name not in seen)
-        seen.update(name for name, _ in tensors)
-
-
-def part_of(tensor: str) -> str:
-    """The part of a model that a tensor's name stands for."""
-    if "audio" in tensor:
-        return "audio"
-    if any(word in tensor for word in _PROJECTORS):
-        return "projector"
-    if any(
-        word in tensor for word in ("visual.", "vision_tower", "vision_model", "image_embed.img_processor")
-    ):
-        return "vision tower"
-    if "lm_head" in tensor or tensor == "output_projection.weight":
+def part_of(tensor: str, family: Family | None) -> str:
+    """The part of a model that a tensor's name stands for, as in `ModelSize.parts`."""
+    part = family.part_of(tensor) if family else "language"
+    if part != "language":
+        return {"vision": "vision tower"}.get(part, part)
+    if "lm_head" in tensor:
         return "head"
     words = ("embed_tokens", "word_embeddings", "embed_positions", "shared.weight")
     return "embeddings" if any(word in tensor for word in words) else "layers"
 
 
-_PROJECTORS = (
-    "merger",
-    "multi_modal_projector",
-    "qformer",
-    "query_tokens",
-    "language_projection",
-    "image_newline",
-    "img_projection",
-    "img_feature_extensor",
-)
-
-
 def _with_counts(size: ModelSize, parts: Mapping[str, int]) -> ModelSize:
     """The true counts in place of the formulas'; a head that is not stored is tied."""
     language, vision = size.language, size.vision
-    layers = parts.get("layers", 0)
-    scale = max(layers - language.other, 0) / language.linear
+    linear = max(parts.get("layers", 0) - language.other, 0)
+    scale = linear / language.linear
     language = replace(
         language,
-        linear=max(layers - language.other, 0),
+        linear=linear,
         expert_linear=round(language.expert_linear * scale),
         encoder_linear=round(language.encoder_linear * scale),
         embeddings=parts.get("embeddings", 0),
@@ -184,7 +159,7 @@ def _with_counts(size: ModelSize, parts: Mapping[str, int]) -> ModelSize:
     )
     if vision:
         vision = replace(vision, tower=parts.get("vision tower", 0), projector=parts.get("projector", 0))
-    return replace(size, language=language, vision=vision, audio=parts.get("audio", 0), counted="safetensors")
+    return replace(size, language=language, vision=vision, other=parts.get("other", 0), counted="safetensors")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

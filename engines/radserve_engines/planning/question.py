@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from radserve_engines.errors import PlanError
 from radserve_engines.planning.model_size import ModelSize
+from radserve_engines.planning.vision import Seen
 
 # Chat template and question; and what an answer of a few sentences takes.
 TEXT_TOKENS, ANSWER_TOKENS = 76, 128
@@ -17,11 +18,16 @@ class Question:
     height: int
     width: int
     images: int
-    image_tokens: int
+    seen: Seen | None
     text: int
     answer: int
     batch: int
     kv: str
+
+    @property
+    def image_tokens(self) -> int:
+        """Places of the context that one image takes."""
+        return self.seen.tokens if self.seen else 0
 
     @property
     def prompt(self) -> int:
@@ -68,8 +74,9 @@ def question_for(
             raise PlanError(f"--{name}: {value} is less than {least}", param=name)
     if kv not in (None, *KV_BYTES):
         raise PlanError(f"--kv: {kv!r} is not known; known: {', '.join(KV_BYTES)}", param="kv")
-    each = size.vision.see(*image).tokens if size.vision else 0
     images = images if size.vision else 0
+    seen = size.vision.see(*image, images) if size.vision and images else None
+    each = seen.tokens if seen else 0
     text = TEXT_TOKENS if context is None else context - images * each - answer
     if text < 1:
         raise PlanError(
@@ -77,4 +84,4 @@ def question_for(
             f"need more than {images * each + answer}",
             param="context",
         )
-    return Question(*image, images, each, text, answer, batch, kv or "bf16")
+    return Question(*image, images, seen, text, answer, batch, kv or "bf16")

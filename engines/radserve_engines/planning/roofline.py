@@ -44,9 +44,9 @@ class Roofline:
     def vision(self) -> float:
         """All images of a question through the tower, which every GPU runs in whole and in bf16."""
         vision, question = self.size.vision, self.question
-        if vision is None or not question.images:
+        if vision is None or question.seen is None:
             return 0.0
-        flops = question.images * vision.flops(question.height, question.width)
+        flops = question.images * vision.flops(question.seen)
         return max(self._compute(flops), self._read(2 * vision.parameters))
 
     def prefill(self) -> float:

@@ -69,11 +69,10 @@ def _model(plan: Plan) -> list[str]:
     ]
     lines += [f"  {note}" for note in size.notes]
     seen = ""
-    if size.vision and question.images:
-        patches = size.vision.see(question.height, question.width).patches
+    if question.seen:
         seen = (
             f"{question.images} × {question.image_tokens:,} tokens of image "
-            f"({question.width} × {question.height}: {patches:,} patches), "
+            f"({question.width} × {question.height}: {question.seen.patches:,} patches), "
         )
     lines.append(
         f"a question: {seen}{question.text:,} of text, {question.answer:,} of answer; {question.batch} at once"
@@ -138,10 +137,11 @@ def _assumptions(plan: Plan) -> list[str]:
         f"{100 * x:.0f} %" for x in (1 - KV_SHARE, EXPECTED.compute, EXPECTED.bandwidth)
     )
     lines = [
-        f"GPUs: the fewest of 1, 2, 4, {NODE} in one node (tensor parallel) that hold it; vision side, norms, embeddings and",
-        "head stay bf16. other: activations, CUDA, graphs, and the free memory that does not become KV cache",
-        f"({tenth}). most: answers in flight that fit. TTFT: of an idle engine. questions/s: with {SATURATED} in flight, or as",
-        f"many as fit. floor: 100 % of the data sheet; to expect: {arithmetic} of its arithmetic, {bandwidth} of its bandwidth.",
+        f"GPUs: the fewest of 1, 2, 4, {NODE} in one node (tensor parallel) that hold it; vision side, norms,",
+        "embeddings and head stay bf16. other: activations, CUDA, graphs, and the free memory that does not",
+        f"become KV cache ({tenth}). most: answers in flight that fit. TTFT: of an idle engine. questions/s:",
+        f"with {SATURATED} in flight, or as many as fit. floor: 100 % of the data sheet; to expect:",
+        f"{arithmetic} of its arithmetic, {bandwidth} of its bandwidth.",
     ]
     used = {row.precision.name: row.precision for row in plan.rows if row.reason is None}
     compiled = [name for name, one in used.items() if one.trtllm_paths == {"compiled"}]
