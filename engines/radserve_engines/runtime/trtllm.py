@@ -106,6 +106,7 @@ class TrtllmRuntime(EngineLoop):
     def close(self) -> None:
         """See `Runtime.close`; TensorRT-LLM's processes end, and with them what they hold of the GPU."""
         super().close()
+        asyncio.run_coroutine_threadsafe(_end_tasks(), self._loop).result()
         self._llm.shutdown()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._loop_thread.join()
@@ -197,6 +198,14 @@ class TrtllmRuntime(EngineLoop):
     def _is_dead(self) -> bool:
         executor = self._llm._executor
         return executor is None or executor.is_shutdown()
+
+
+async def _end_tasks() -> None:
+    """What is still being read, of answers that are over: nobody waits for it."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def open_trtllm(folder: Path, manifest: EngineManifest, **loop: Any) -> Runtime:
