@@ -28,7 +28,10 @@ from radserve_engines.vision_quantization import choose_calibration_images, quan
 from radserve_engines.vqa_data import load_training_questions, render_images
 
 PRECISIONS = ("bf16", "int8", "int4-awq")
+# OpenVINO's own default is u8 on most CPUs, with or without being asked.
 KV_KINDS = {None: "f16", "int8": "u8"}
+# Products with compressed weights round their other side to INT8 in groups of this many values; 0 would round nothing.
+DYNAMIC_GROUP = 32
 COPIED = (
     "config.json",
     "preprocessor_config.json",
@@ -88,6 +91,7 @@ def runtime_options(kv: str | None) -> dict[str, Any]:
     return {
         "INFERENCE_PRECISION_HINT": "f32",
         "KV_CACHE_PRECISION": KV_KINDS[kv],
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": DYNAMIC_GROUP,
         "MODEL_PROPERTIES": {"vision_embeddings_merger": {"INFERENCE_PRECISION_HINT": "bf16"}},
     }
 

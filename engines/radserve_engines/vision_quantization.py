@@ -2,7 +2,7 @@
 
 At 224 x 224 the vision tower is most of the time to first token, and it is bound by arithmetic:
 INT8 weights alone do not speed it up, INT8 products do. The language model decodes one token at a
-time, is bound by memory, and keeps floating-point activations.
+time, is bound by memory, and needs no calibrated activations.
 """
 
 from collections.abc import Callable, Sequence

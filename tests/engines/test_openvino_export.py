@@ -131,9 +131,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def reference(checkpoint: Path) -> Any:
-    return transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(
-        checkpoint, dtype=torch.float32
-    ).eval()
+    return load_reference(checkpoint)
+
+
+def load_reference(folder: Path) -> Any:
+    return transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
 
 
 @pytest.fixture(scope="module")
@@ -166,12 +168,15 @@ def compile_graph(folder: Path, name: str) -> Any:
     return openvino.Core().compile_model(path, "CPU", EXACT)
 
 
-@pytest.mark.parametrize("tied", [False, True])
-def test_answers_about_rectangles_and_several_images_are_pytorchs(tied, checkpoint, plain, tmp_path, answers):
+def encode_in_pytorch(reference: Any, checkpoint: Path, images: list[Any]) -> Any:
+    processor = transformers.Qwen2VLImageProcessor.from_pretrained(checkpoint)
+    features = processor(images=images, return_tensors="pt")
+    with torch.no_grad():
+        return reference.model.visual(features["pixel_values"], features["image_grid_thw"]).numpy()
+
+
+def test_answers_about_rectangles_and_several_images_are_pytorchs(checkpoint, plain, answers):
     """Through GenAI, which lays out windows and masks itself; log-probabilities to 0.002."""
-    if tied:
-        checkpoint, plain = save_checkpoint(tmp_path / "checkpoint", tied=True), tmp_path / "engine"
-        build_openvino(checkpoint, plain, precision="bf16")
     questions = [make_question(make_image(n, size)) for n, size in enumerate(SIZES)]
     questions.append(make_question(*(make_image(9 + n, size) for n, size in enumerate(SIZES))))
     expected = answers(load_torch(checkpoint), questions)
@@ -185,9 +190,7 @@ def test_answers_about_rectangles_and_several_images_are_pytorchs(tied, checkpoi
 def test_calibration_feeds_the_vision_graphs_what_the_model_computes(plain, checkpoint, traceable, reference):
     inputs = VisionInputs(traceable, checkpoint, plain)
     images = [make_image(n, size) for n, size in enumerate(SIZES)]
-    patches, grids = inputs.patches(images)
-    with torch.no_grad():
-        expected = reference.model.visual(torch.from_numpy(patches), torch.from_numpy(grids)).numpy()
+    expected = encode_in_pytorch(reference, checkpoint, images)
     tokens = compile_graph(plain, openvino_graphs.VISION_MERGER)(inputs.encode(images))[0]
     np.testing.assert_allclose(tokens, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
 
@@ -215,12 +218,17 @@ def test_calibration_feeds_the_language_model_what_the_model_computes(
 
 
 @pytest.fixture(scope="module")
-def calibrated(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
+def tied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_checkpoint(tmp_path_factory.mktemp("tied"), tied=True)
+
+
+@pytest.fixture(scope="module")
+def calibrated(tied: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
     """The INT4 engine, whose vision tower and head are INT8, and what was noted meanwhile."""
     folder, noted = tmp_path_factory.mktemp("int4"), []
     images = [make_image(n, SIZES[n % 3]) for n in range(6)]
     build_openvino(
-        checkpoint,
+        tied,
         folder,
         precision="int4-awq",
         images=images,
@@ -251,13 +259,13 @@ def test_int4_engines_hold_what_they_say(calibrated, plain):
         assert set(kinds(name)) <= {"u8", "i8"}
 
 
-def test_quantized_vision_towers_keep_to_the_model_on_windows(calibrated, checkpoint, traceable, reference):
+def test_quantized_vision_towers_keep_to_the_model_on_windows(calibrated, tied):
     folder, _ = calibrated
-    inputs = VisionInputs(traceable, checkpoint, folder)
-    patches, grids = inputs.patches([make_image(50, SIZES[0]), make_image(51, SIZES[1])])
-    with torch.no_grad():
-        expected = reference.model.visual(torch.from_numpy(patches), torch.from_numpy(grids)).numpy()
-    tokens = compile_graph(folder, openvino_graphs.VISION_MERGER)(inputs.encode_patches(patches, grids))[0]
+    reference = load_reference(tied)
+    inputs = VisionInputs(reference, tied, folder)
+    images = [make_image(50, SIZES[0]), make_image(51, SIZES[1])]
+    expected = encode_in_pytorch(reference, tied, images)
+    tokens = compile_graph(folder, openvino_graphs.VISION_MERGER)(inputs.encode(images))[0]
     assert np.linalg.norm(tokens - expected) < 0.1 * np.linalg.norm(expected)
 
 
