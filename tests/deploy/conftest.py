@@ -96,7 +96,9 @@ def triton_scraped(deploy: Path, tmp_path_factory: pytest.TempPathFactory) -> di
     """The labels of each series of a real Triton, started with the demo engine by start-triton.sh."""
     folder = tmp_path_factory.mktemp("triton")
     ports = [str(port) for port in free_ports(3)]
-    command = triton_command(demo_engine(), Acceptance(), model_repo(), folder, TritonPorts(0, 0))
+    command = triton_command(
+        demo_engine(), Acceptance(allow_ungated=True), model_repo(), folder, TritonPorts(0, 0)
+    )
     backends = next(one for one in command.arguments if one.startswith("--backend-directory"))
     server = folder / "bin/tritonserver"  # stands where the container has its own
     server.parent.mkdir()
@@ -115,6 +117,7 @@ def triton_scraped(deploy: Path, tmp_path_factory: pytest.TempPathFactory) -> di
         health = f"http://127.0.0.1:{ports[1]}/v2/health/ready"  # as the image's health check asks
         metrics = f"http://127.0.0.1:{ports[2]}/metrics"
         until(lambda: (answers(health) and answers(metrics)) or process.poll() is not None)
+        assert process.poll() is None, "Triton ended; its own words stand above"
         return read_series(httpx.get(metrics).text)
     finally:
         process.send_signal(signal.SIGTERM)
