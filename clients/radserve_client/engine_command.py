@@ -8,6 +8,7 @@ from typing import Any
 from radserve_client.build_command import add_build_words
 from radserve_client.errors import RadserveError
 from radserve_client.numbers import positive
+from radserve_client.plan_command import add_plan_word
 
 _TARGET = "engine folder, address of a radserve server, or of an OpenAI-compatible endpoint (…/v1)"
 _KEYS = "The API key is read from RADSERVE_API_KEY; for an address that ends in /v1, from OPENAI_API_KEY."
@@ -20,6 +21,7 @@ def add_engine_word(words: Any) -> None:
     add_build_words(kinds)
     _add_evaluation(kinds)
     _add_signing(kinds)
+    add_plan_word(kinds)
 
 
 def _add_signing(kinds: Any) -> None:

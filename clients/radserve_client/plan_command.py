@@ -46,19 +46,6 @@ def add_plan_word(kinds: Any) -> None:
     )
     add("--images", type=int, default=1, metavar="N", help="images of a question (default: 1)")
     add("--answer-tokens", type=_count, default=128, metavar="N", help="default: 128")
-    add(
-        "--tensor-parallel",
-        type=_count,
-        metavar="N",
-        help="GPUs that share it (default: the fewest that hold it)",
-    )
-    add("--json", action="store_true", help="unrounded, for programs")
-    add(
-        "--plot",
-        type=Path,
-        metavar="FILE.png",
-        help="memory and tokens/s as a picture (needs radserve[eval])",
-    )
 
 
 def _plan(given: argparse.Namespace) -> None:

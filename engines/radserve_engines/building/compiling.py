@@ -60,20 +60,22 @@ def _export_openvino(plan: BuildPlan, note: Note) -> dict[str, Any]:
 
 
 def _prepare_trtllm(plan: BuildPlan, note: Note) -> dict[str, Any]:
-    from radserve_engines.trtllm import LlmSettings, compile_engine, prepare_llm_api
+    from radserve_engines.trtllm import CompileSettings, compile_engine, prepare_llm_api
 
-    request = plan.request
-    settings = LlmSettings(
-        tensor_parallel=request.tensor_parallel,
-        max_batch_size=request.max_batch_size,
-        max_seq_len=plan.conduct.context_length,
-        kv=request.kv,
-    )
-    if plan.path == "llm-api":
-        return dict(prepare_llm_api(plan.weights, request.out, settings))
-    log = request.work / "compile"
+    settings = plan.trtllm_settings()
+    if not isinstance(settings, CompileSettings):
+        return dict(prepare_llm_api(plan.weights, plan.request.out, settings))
     return dict(
-        compile_engine(plan.source, request.out, plan.checkpoint.family, plan.precision, settings, log)
+        compile_engine(
+            plan.source,
+            plan.request.out,
+            plan.checkpoint.family,
+            plan.precision,
+            settings,
+            plan.request.work / "compile",
+            texts=[f"{item.question} {item.answer}" for one in plan.calibration for item in one.questions],
+            note=note,
+        )
     )
 
 

@@ -1,6 +1,7 @@
 """The stage that judges: the engine on its own runtime where that is here, else on what PyTorch computes for it."""
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +46,12 @@ def judge(plan: BuildPlan, manifest: EngineManifest, stages: Stages) -> Record:
 
 
 def is_simulated(manifest: EngineManifest) -> bool:
-    """Whether the engine's own runtime is not here: TensorRT-LLM without its package or a GPU."""
+    """Whether the engine's own runtime is not here: TensorRT-LLM, or a GPU for it."""
     if manifest.target != "trtllm":
         return False
-    from radserve_engines.trtllm import tools_missing
+    import torch
 
-    return bool(tools_missing())
+    return find_spec("tensorrt_llm") is None or not torch.cuda.is_available()
 
 
 def open_engine(folder: Path, weights: Path, manifest: EngineManifest) -> Answerer:

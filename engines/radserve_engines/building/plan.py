@@ -3,17 +3,21 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from radserve_engines.building.chat_template import find_template
 from radserve_engines.building.policy import Conduct, choose_conduct
-from radserve_engines.building.request import BuildRequest, choose_path, needs_calibration
+from radserve_engines.building.request import BuildRequest, choose_path
 from radserve_engines.checkpoints import Checkpoint, read_checkpoint
 from radserve_engines.errors import BuildRefused
 from radserve_engines.evaluation import QuestionSet, load_sets
+from radserve_engines.families import read_settings
 from radserve_engines.precision import Precision, TrtllmPath, precision_named
 from radserve_engines.signing import read_private_key
 from radserve_engines.vqa_data import digest_file
+
+if TYPE_CHECKING:
+    from radserve_engines.trtllm import CompileSettings, LlmSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,28 @@ class BuildPlan:
         """Whether ModelOpt quantizes; OpenVINO's weights are compressed by its own tools."""
         return self.precision.quantized and self.request.target != "openvino"
 
+    def trtllm_settings(self) -> "LlmSettings | CompileSettings":
+        """What TensorRT-LLM's path is given. Raises BuildRefused for what it cannot take."""
+        from radserve_engines.trtllm import CompileSettings, LlmSettings
+
+        request, policy, context = self.request, self.conduct.policy, self.conduct.context_length
+        if self.path == "llm-api":
+            return LlmSettings(
+                tensor_parallel=request.tensor_parallel,
+                max_batch_size=request.max_batch_size,
+                max_seq_len=context,
+                kv=request.kv,
+            )
+        family, settings = self.checkpoint.family, read_settings(request.checkpoint)
+        return CompileSettings(
+            image_tokens=family.image_tokens(settings, policy.height, policy.width),
+            images=policy.max_images,
+            max_batch_size=request.max_batch_size,
+            max_seq_len=context,
+            kv=request.kv,
+            tensor_parallel=request.tensor_parallel,
+        )
+
     def describe_calibration(self) -> dict[str, Any]:
         """What value ranges are measured on, as the manifest says it."""
         return {
@@ -64,16 +90,14 @@ def plan_build(request: BuildRequest) -> BuildPlan:
     checkpoint = read_checkpoint(request.checkpoint)
     path = choose_path(request, checkpoint.family)
     precision = precision_named(request.precision)
-    if needs_calibration(request.target, precision) and not request.calibration:
-        raise BuildRefused(
-            f"{precision.name} for {request.target} is calibrated on images: name question sets with --calibration"
-        )
+    if precision.quantized and not request.calibration:
+        raise BuildRefused(f"{precision.name} is calibrated on images: name question sets with --calibration")
     _check_tensor_parallel(request.tensor_parallel, checkpoint)
     if request.key is not None:
         read_private_key(request.key)
     gate = load_sets(request.gate, request.gate_settings.limit)
     family = checkpoint.family
-    return BuildPlan(
+    plan = BuildPlan(
         request=request,
         checkpoint=checkpoint,
         precision=precision,
@@ -83,6 +107,9 @@ def plan_build(request: BuildRequest) -> BuildPlan:
         calibration=_without(load_sets(request.calibration), gate),
         gate=tuple(gate),
     )
+    if request.target == "trtllm":
+        _check_trtllm(plan)
+    return plan
 
 
 def tell_warnings(plan: BuildPlan) -> Iterator[str]:
@@ -97,6 +124,16 @@ def tell_warnings(plan: BuildPlan) -> Iterator[str]:
             f"the image policy is {plan.conduct.origin}: if the checkpoint was tuned on other windows or sizes, say so "
             "with --policy"
         )
+
+
+def _check_trtllm(plan: BuildPlan) -> None:
+    """Everything that TensorRT-LLM would refuse hours later."""
+    from radserve_engines.trtllm import CompileSettings, plan_commands
+
+    settings = plan.trtllm_settings()
+    if isinstance(settings, CompileSettings):
+        request = plan.request
+        plan_commands(request.checkpoint, request.out, plan.checkpoint.family, plan.precision, settings)
 
 
 def _check_tensor_parallel(count: int, checkpoint: Checkpoint) -> None:

@@ -28,7 +28,8 @@ def render_samples(plan: BuildPlan) -> list[Generation]:
     from radserve_engines.quantization.calibrating import choose_samples
 
     request = plan.request
-    return choose_samples(plan.calibration, plan.conduct.policy, request.samples, request.seed)
+    questions = [item for one in plan.calibration for item in one.questions]
+    return choose_samples(questions, plan.conduct.policy, request.samples, request.seed)
 
 
 def _quantize(plan: BuildPlan, note: Note) -> Record:

@@ -9,6 +9,7 @@ from radserve_engines.manifest import EngineManifest
 from radserve_engines.runtime.loading import load_runtime
 
 NAME = "unquantized checkpoint"
+_VISION_MEMORY = 256 << 20  # a set asks several questions about each image
 _MOST_WAITING = 1 << 16  # what waits is bounded by the gate's own concurrency
 
 
@@ -33,5 +34,15 @@ def open_reference(folder: Path, manifest: EngineManifest) -> EngineAnswerer:
 
 
 def open_answerer(folder: Path, manifest: EngineManifest, *, location: str, **options: Any) -> EngineAnswerer:
-    """An engine that nobody signed yet, for judging."""
+    """An engine that nobody signed yet, for judging; PyTorch runs on the GPU where there is one."""
+    if manifest.target == "torch":
+        options = {**_torch_options(), **options}
     return EngineAnswerer(load_runtime(folder, manifest, max_waiting=_MOST_WAITING, **options), location)
+
+
+def _torch_options() -> dict[str, Any]:
+    import torch
+
+    if torch.cuda.is_available():
+        return {"vision_memory": _VISION_MEMORY, "device": "cuda", "dtype": torch.bfloat16}
+    return {"vision_memory": _VISION_MEMORY}

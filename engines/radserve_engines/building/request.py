@@ -58,13 +58,6 @@ class BuildRequest:
         return self.out.with_name(f"{self.out.name}.build")
 
 
-def needs_calibration(target: str, precision: Precision) -> bool:
-    """Whether value ranges have to be measured on images."""
-    if target == "openvino":
-        return precision.quantized
-    return precision.quantized and precision.name != "int8"
-
-
 def choose_path(request: BuildRequest, family: Family) -> TrtllmPath | None:
     """TensorRT-LLM's path for it, None for other targets. Raises BuildRefused with the reason and the nearest."""
     reason = _reason(request, family)

@@ -1,0 +1,82 @@
+"""A build goes on where it stopped, and does again what depends on something that changed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from radserve_engines.building.stages import FILE_NAME, LOG_NAME, Stages
+from radserve_engines.errors import BuildFailed, CheckpointError
+
+NAMES = ("first", "second", "third")
+
+
+def run(folder: Path, *, first: object = 1, second: object = 1, fails: str = "") -> list[str]:
+    """All three stages; returns which were really done."""
+    done = []
+    stages = Stages(folder, NAMES)
+    for name, given in zip(NAMES, (first, second, 1), strict=True):
+
+        def work(note: object, name: str = name, given: object = given) -> dict[str, object]:
+            if name == fails:
+                raise CheckpointError(f"{name} is broken")
+            done.append(name)
+            return {"made": given}
+
+        stages.run(name, {"given": given}, work)
+    return done
+
+
+def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
+    assert run(tmp_path) == ["first", "second", "third"]
+    assert run(tmp_path) == []
+
+
+def test_a_failure_keeps_what_came_before_and_is_in_the_log(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError):
+        run(tmp_path, fails="second")
+    assert "[2/3] second: second is broken" in (tmp_path / LOG_NAME).read_text()
+    assert run(tmp_path) == ["second", "third"]
+
+
+def test_a_change_repeats_its_stage_and_all_after_it(tmp_path: Path) -> None:
+    run(tmp_path)
+    assert run(tmp_path, second=2) == ["second", "third"]
+    assert run(tmp_path, first=2, second=2) == ["first", "second", "third"]
+
+
+def test_a_stage_whose_output_is_gone_is_done_again(tmp_path: Path) -> None:
+    output = tmp_path / "weights"
+
+    def done() -> bool:
+        made: list[int] = []
+        stages = Stages(tmp_path / "work", ("only",))
+        stages.run("only", {}, lambda _: {"bytes": made.append(output.write_text("x"))}, outputs=(output,))
+        return bool(made)
+
+    assert [done(), done()] == [True, False]
+    output.unlink()
+    assert done()
+
+
+def test_records_that_cannot_be_read_are_told_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_text("{")
+    with pytest.raises(BuildFailed, match="remove it to begin anew"):
+        Stages(tmp_path, NAMES)
+
+
+def test_an_error_of_the_disk_names_the_stage(tmp_path: Path) -> None:
+    def work(_: object) -> dict[str, object]:
+        raise OSError(28, "No space left on device", "weights.bin")
+
+    with pytest.raises(BuildFailed, match=r"\[1/3\] first: .*No space left"):
+        Stages(tmp_path, NAMES).run("first", {}, work)
+
+
+def test_the_manifest_gets_each_record_with_its_time(tmp_path: Path) -> None:
+    stages = Stages(tmp_path, NAMES)
+    stages.run("first", {}, lambda _: {"made": 1})
+    (told,) = stages.to_json()
+    assert (told["stage"], told["made"]) == ("first", 1)
+    assert told["seconds"] >= 0
+    assert json.loads((tmp_path / FILE_NAME).read_text())["first"]["record"] == {"made": 1}
