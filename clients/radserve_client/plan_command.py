@@ -29,6 +29,24 @@ def add_plan_word(kinds: Any) -> None:
         help=f"repeatable; default: {', '.join(_PRECISIONS)}",
     )
     add(
+        "--tensor-parallel",
+        type=_count,
+        metavar="N",
+        help="GPUs that share the model (default: the fewest that hold it)",
+    )
+    add("--json", action="store_true", help="unrounded, for programs")
+    add(
+        "--plot",
+        type=Path,
+        metavar="FILE.png",
+        help="memory and tokens/s as a picture (needs radserve[eval])",
+    )
+    _add_question(plan)
+
+
+def _add_question(plan: argparse.ArgumentParser) -> None:
+    add = plan.add_argument
+    add(
         "--kv",
         choices=("bf16", "fp8", "int8"),
         default="bf16",
