@@ -15,16 +15,18 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from radserve_engines.checkpoints.miniatures import VOCABULARY, make_miniature
 from radserve_engines.errors import EngineFailed, ManifestError, QuestionRefused
+from radserve_engines.families import family_named
 from radserve_engines.manifest import digest_files, read_manifest, write_manifest
 from radserve_engines.model_inputs import ModelInputs
 from radserve_engines.runtime.trtllm import open_trtllm
 from radserve_engines.runtime.trtllm_compiled import CompiledRuntime
-from radserve_engines.runtime.trtllm_vision import build_prompt
+from radserve_engines.runtime.trtllm_vision import build_prompt, join_tiles
 from radserve_engines.trtllm.signatures import find_faults, read_tables
 
 WIDTH, MAX_SEQ_LEN, END = 8, 256, 2
@@ -227,6 +229,27 @@ def test_two_images_are_kept_apart_in_qwen2s_tower(
     assert mask.shape == (seen["image"].shape[0],) * 2
     assert not mask[:half, :half].any() and not mask[half:, half:].any()
     assert (mask[:half, half:] == torch.finfo(torch.float16).min).all()
+
+
+@pytest.mark.parametrize("name", ["llava_next", "llava_onevision"])
+@pytest.mark.parametrize(("height", "width"), [(56, 56), (40, 100), (100, 40), (112, 112), (20, 300)])
+def test_tiles_are_joined_as_transformers_joins_them(
+    tmp_path_factory: pytest.TempPathFactory, name: str, height: int, width: int
+) -> None:
+    """Every number in its place, also where the image is not square and where tiles could be laid either way."""
+    from transformers import AutoModelForImageTextToText
+
+    folder = make_miniature(name, tmp_path_factory.mktemp(name))
+    model = AutoModelForImageTextToText.from_pretrained(folder).eval().model
+    image = np.zeros((height, width, 3), np.uint8)
+    inputs = ModelInputs(folder).encode(family_named(name).placeholder, [image])
+    tower = model.config.vision_config
+    shape = (inputs["pixel_values"].shape[1], (tower.image_size // tower.patch_size) ** 2, WIDTH)
+    features, newline = torch.randn(shape), torch.randn(WIDTH)
+    ours = join_tiles(features, inputs["image_sizes"][0].tolist(), newline, model.config)
+    more = {"vision_feature_select_strategy": "default"} if name == "llava_next" else {}
+    theirs = model.pack_image_features([features], inputs["image_sizes"], image_newline=newline, **more)[0]
+    assert torch.allclose(ours, theirs[0] if isinstance(theirs, list | tuple) else theirs)
 
 
 def test_logprobs_are_of_the_models_own_logits(opened: Callable[[str], CompiledRuntime], ask: Ask) -> None:
