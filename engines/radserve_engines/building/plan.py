@@ -69,6 +69,7 @@ class BuildPlan:
         return CompileSettings(
             image_tokens=family.image_tokens(settings, policy.height, policy.width),
             images=policy.max_images,
+            image_size=(policy.height, policy.width),
             max_batch_size=request.max_batch_size,
             max_seq_len=context,
             kv=request.kv,

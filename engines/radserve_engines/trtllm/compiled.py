@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from radserve_engines.errors import BuildRefused
-from radserve_engines.families import Family
+from radserve_engines.families import Family, read_settings
+from radserve_engines.image_tokens import select_grid
 from radserve_engines.precision import Precision
 from radserve_engines.trtllm.commands import Command, Value, find_examples, find_missing, run_commands
 from radserve_engines.trtllm.language_models import (
@@ -25,8 +26,8 @@ from radserve_engines.trtllm.language_models import (
 )
 
 _DTYPE = "float16"
-# Images that go through the vision engine at once for one image of the question.
-_TILES = {"llava_next": 5, "llava_onevision": 10}
+# These cut an image into tiles, which go through the vision engine at once; the side of a tile where none is said.
+_TILED = {"llava_next": 336, "llava_onevision": 384}
 # The converters go through 512 texts and fail on fewer. They know a folder of one's own by its name alone: "lambada"
 # is read as split "validation" and column "text" (load_calib_dataset); quantize.py takes any folder's "train".
 _CALIBRATION_TEXTS, _CALIBRATION_FOLDER = 512, "lambada"
@@ -36,7 +37,8 @@ _WORK = ("converted", "language-model", "calibration")
 @dataclass(frozen=True, slots=True)
 class CompileSettings:
     """What the engines are built for. `image_tokens` is the most that one image takes of the context, `images` the
-    most in one question. Lengths in tokens. Raises BuildRefused.
+    most in one question, `image_size` (height, width) in pixels what all are rendered to. Lengths in tokens. Raises
+    BuildRefused.
     """
 
     image_tokens: int
@@ -46,6 +48,7 @@ class CompileSettings:
     kv: str | None = None
     gpu_memory_fraction: float = 0.6
     tensor_parallel: int = 1
+    image_size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         for name in ("image_tokens", "images", "max_batch_size", "max_seq_len"):
@@ -67,7 +70,7 @@ def plan_commands(
 ) -> list[Command]:
     """The three commands, in order. Raises BuildRefused for what TensorRT-LLM 1.2.1 cannot build."""
     converter = choose_converter(checkpoint, family, precision)
-    if family.builder_type in _TILES and settings.images > 1:
+    if family.builder_type in _TILED and settings.images > 1:
         message = f"a compiled {family.title} takes one image a question here, not {settings.images}"
         raise BuildRefused(message, param="images")
     source = checkpoint if converter.reads_vlm else out / "language-model"
@@ -182,10 +185,21 @@ def _build_vision_tower(checkpoint: Path, out: Path, family: Family, settings: C
         "--model_type": kind,
         "--model_path": checkpoint,
         "--output_dir": out / "vision",
-        "--max_batch_size": settings.images * _TILES.get(kind, 1),
+        "--max_batch_size": settings.images * _count_tiles(checkpoint, kind, settings.image_size),
     }
     if kind == "qwen2_vl":  # its tower counts patches: four to a token
         options |= {"--max_hw_dims": 4 * settings.image_tokens, "--min_hw_dims": 4}
     return Command(
         "models/core/multimodal/build_multimodal_engine.py", options, out / "vision" / "model.engine"
     )
+
+
+def _count_tiles(checkpoint: Path, kind: str, image_size: tuple[int, int] | None) -> int:
+    """How many an image becomes, the whole one included; the most that there can be when its size is not known."""
+    if kind not in _TILED:
+        return 1
+    config = read_settings(checkpoint)
+    side = int((config.get("vision_config") or {}).get("image_size", _TILED[kind]))
+    grids = config.get("image_grid_pinpoints") or [[2 * side, 2 * side], [3 * side, side]]
+    chosen = [select_grid(*image_size, grids)] if image_size else grids
+    return 1 + max((height // side) * (width // side) for height, width in chosen)

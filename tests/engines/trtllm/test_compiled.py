@@ -162,6 +162,21 @@ def test_what_cannot_be_built_is_refused_with_a_way_out(
         plan_commands(folder, tmp_path, family_named(family), precision_named(precision), SETTINGS)
 
 
+@pytest.mark.parametrize(("size", "tiles"), [((336, 672), 3), ((672, 672), 5), ((300, 1000), 4), (None, 5)])
+def test_the_vision_engine_holds_the_tiles_of_an_image(
+    checkpoint: Checkpoint, tmp_path: Path, size: tuple[int, int] | None, tiles: int
+) -> None:
+    grids = [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]]
+    folder = checkpoint("llava_next", image_grid_pinpoints=grids, vision_config={"image_size": 336})
+    family, precision = family_named("llava_next"), precision_named("bf16")
+    settings = CompileSettings(image_tokens=2928, image_size=size)
+    assert (
+        plan_commands(folder, tmp_path, family, precision, settings)[2].options["--max_batch_size"] == tiles
+    )
+    with pytest.raises(BuildRefused, match="one image a question"):
+        plan_commands(folder, tmp_path, family, precision, CompileSettings(image_tokens=2928, images=2))
+
+
 def test_a_gptq_checkpoint_is_converted(checkpoint: Checkpoint, tmp_path: Path) -> None:
     folder = checkpoint("llava", quantization_config={"quant_method": "gptq"})
     commands = plan_commands(folder, tmp_path, family_named("llava"), precision_named("int4-gptq"), SETTINGS)
