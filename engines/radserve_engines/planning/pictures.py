@@ -7,6 +7,7 @@ from radserve_engines.planning.fitting import Plan, Row
 from radserve_engines.planning.gpus import GPUS
 from radserve_engines.planning.memory import GIB
 from radserve_engines.planning.roofline import EXPECTED, Roofline
+from radserve_engines.planning.tables import billions
 
 _GREY, _INK, _PALE, _RED = "#9aa3ad", "#22272e", "#f1f3f5", "#c0504d"
 _STACK = (
@@ -43,7 +44,7 @@ def draw_plan(plan: Plan, path: Path) -> None:
         question = plan.question
         asked = f"{question.batch} at once, {question.prompt:,} tokens in, {question.answer:,} out"
         title = (
-            f"{plan.size.name}, {plan.size.parameters / 1e9:.2f} B parameters · {asked}, KV in {question.kv}"
+            f"{plan.size.name}, {billions(plan.size.parameters)} parameters · {asked}, KV in {question.kv}"
         )
         figure.suptitle(title, x=0.01, ha="left", fontsize=12, weight="bold", color=_INK)
         figure.savefig(path, dpi=130)

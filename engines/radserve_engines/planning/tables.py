@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from radserve_engines.planning.fitting import NODE, Plan, Row, Speed
+from radserve_engines.planning.fitting import NODE, Plan, Row
 from radserve_engines.planning.memory import GIB, KV_SHARE
 from radserve_engines.planning.roofline import EXPECTED, SATURATED
 
@@ -62,10 +62,10 @@ def _row_json(row: Row) -> dict[str, Any]:
 
 def _model(plan: Plan) -> list[str]:
     size, question = plan.size, plan.question
-    named = [f"{name} {_billions(count)}" for name, count in size.parts.items() if count]
+    named = [f"{name} {billions(count)}" for name, count in size.parts.items() if count]
     head = ", head tied to the embeddings" if size.language.tied else ""
     lines = [
-        f"{size.name}: {_billions(size.parameters)} parameters ({', '.join(named)}{head}), by {size.counted}"
+        f"{size.name}: {billions(size.parameters)} parameters ({', '.join(named)}{head}), by {size.counted}"
     ]
     lines += [f"  {note}" for note in size.notes]
     seen = ""
@@ -120,16 +120,16 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{memory.spare / GIB:.1f}",
         f"{memory.capacity / GIB:.1f}",
         f"{row.most:,}",
-        f"{floor.ttft * 1e3:,.0f} → {expected.ttft * 1e3:,.0f}",
-        f"{floor.one:,.0f} → {expected.one:,.0f}",
-        f"{floor.batch:,.0f} → {expected.batch:,.0f}",
-        _pair(floor, expected),
+        _pair(floor.ttft * 1e3, expected.ttft * 1e3),
+        _pair(floor.one, expected.one),
+        _pair(floor.batch, expected.batch),
+        _pair(floor.requests, expected.requests),
     )
 
 
-def _pair(floor: Speed, expected: Speed) -> str:
-    digits = 1 if floor.requests < 20 else 0
-    return f"{floor.requests:,.{digits}f} → {expected.requests:,.{digits}f}"
+def _pair(floor: float, expected: float) -> str:
+    digits = 1 if min(floor, expected) < 10 else 0
+    return f"{floor:,.{digits}f} → {expected:,.{digits}f}"
 
 
 def _assumptions(plan: Plan) -> list[str]:
@@ -157,10 +157,13 @@ def _assumptions(plan: Plan) -> list[str]:
 
 
 def _training(plan: Plan) -> list[str]:
-    total = 16 * plan.size.parameters
+    total = 16 * plan.size.parameters / GIB
+    amount, why = f"{total:,.1f}", ""
+    if total > 10:
+        amount, why = f"{total:,.0f}", ", which is why such a checkpoint comes sharded"
     lines = [
         "Training it in full takes 16 bytes a parameter (weights 2, gradients 2, fp32 master 4, Adam 8):",
-        f"{total / GIB:,.0f} GiB before activations, which is why such a checkpoint comes sharded. GiB on each GPU:",
+        f"{amount} GiB before activations{why}. GiB on each GPU:",
         f"{'':10}{'repeated':>10}{'ZeRO-1':>10}{'ZeRO-2':>10}{'ZeRO-3':>10}",
     ]
     for one in plan.training:
@@ -168,5 +171,6 @@ def _training(plan: Plan) -> list[str]:
     return lines
 
 
-def _billions(count: int) -> str:
-    return f"{count / 1e9:.2f} B" if count >= 5e6 else f"{count / 1e6:.2f} M"
+def billions(count: int) -> str:
+    """A count of parameters in words."""
+    return f"{count / 1e9:.2f} B" if count >= 1e8 else f"{count / 1e6:.2f} M"

@@ -65,6 +65,11 @@ def test_decoding_grows_with_the_batch_until_arithmetic_bounds_it():
     # From there on each further answer costs as much again, so tokens/s stand still.
     assert one.tokens_per_second(4 * at) == pytest.approx(one.tokens_per_second(2 * at), rel=1e-6)
     assert one.tokens_per_second(at) > 1.2 * one.tokens_per_second(at // 2)
+    language = one.size.language
+    attention = 4 * 1164 * language.hidden * language.layers
+    assert one.step(2 * at) * one.gpu.bf16 == pytest.approx(
+        2 * at * (2 * language.linear + 2 * language.head + attention)
+    )
 
 
 def test_weight_only_precisions_speed_up_decoding_and_not_the_prefill():
