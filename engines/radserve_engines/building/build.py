@@ -13,6 +13,7 @@ from radserve_engines.building.chat_template import FILE_NAME as TEMPLATE
 from radserve_engines.building.compiling import compile_engine
 from radserve_engines.building.folders import claim, empty, link_checkpoint, list_files
 from radserve_engines.building.judging import judge
+from radserve_engines.building.libraries import calm_libraries
 from radserve_engines.building.plan import BuildPlan, plan_build, tell_warnings
 from radserve_engines.building.quantizing import quantize
 from radserve_engines.building.request import BuildRequest
@@ -28,6 +29,7 @@ STAGES = ("read", "merge", "quantize", "compile", "evaluate and gate", "sign")
 def build_engine(request: BuildRequest) -> EngineManifest:
     """Build, gate and sign; returns the manifest, whose gate says how it went. Raises EngineError."""
     plan = plan_build(request)
+    calm_libraries()
     claim(request.out, request.work)
     stages = Stages(request.work, STAGES)
     for warning in tell_warnings(plan):

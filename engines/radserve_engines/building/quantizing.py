@@ -15,7 +15,11 @@ def quantize(plan: BuildPlan, stages: Stages) -> None:
     request = plan.request
     inputs: dict[str, Any] = {"precision": plan.precision.name, "kv": request.kv, "target": request.target}
     if not plan.exports_quantized:
-        stages.run("quantize", inputs, lambda _: {"by": None})
+        stages.run(
+            "quantize",
+            inputs,
+            lambda _: {"by": "the target's compiler" if plan.precision.quantized else None},
+        )
         return
     inputs["calibration"] = plan.describe_calibration()
     stages.run(

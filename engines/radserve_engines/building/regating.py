@@ -7,6 +7,7 @@ from typing import Any
 
 from radserve_engines.building.chat_template import FILE_NAME as TEMPLATE
 from radserve_engines.building.judging import is_simulated, open_engine
+from radserve_engines.building.libraries import calm_libraries
 from radserve_engines.building.reference import open_reference
 from radserve_engines.errors import BuildRefused
 from radserve_engines.evaluation import load_sets
@@ -39,6 +40,7 @@ def gate_engine(request: GateRequest) -> EngineManifest:
     key = read_private_key(request.key) if request.key else None
     manifest = read_manifest(request.engine)
     _check_checkpoint(request.checkpoint, manifest)
+    calm_libraries()
     sets = load_sets(request.sets, request.settings.limit)
     bare = replace(manifest, gate={"status": "not run"}, confidence=None)
     gate = run_gate(
