@@ -169,6 +169,7 @@ _FAMILIES = {
             "llm-api",
             _PHI,
             count=counting.count_phi4_crops,
+            # TensorRT-LLM registers the authors' own class (phi4mm), and not this one of transformers.
             other=("*audio_embed*", "*.lora_*"),
             tracker_type="phi4mm",
         ),

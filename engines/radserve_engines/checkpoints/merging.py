@@ -59,11 +59,11 @@ def merge_adapters(checkpoint: Checkpoint, adapters: Sequence[Path], out: Path) 
 
 def _merge_one(model: Any, adapter: Adapter, probe: Probe) -> tuple[Any, float]:
     """PEFT's merge; returns the model and the largest difference of its logits."""
-    import peft
-
     check_fit(adapter, model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PEFT on tied embeddings: checked below by logits
+        import peft
+
         try:
             adapted = peft.PeftModel.from_pretrained(model, adapter.folder, is_trainable=False).eval()
             before = probe.logits(adapted.get_base_model())

@@ -57,23 +57,26 @@ def make_miniature(name: str, folder: Path, *, shard: str = "200KB", seed: int =
     import torch
     from transformers import GenerationConfig
 
-    if name not in _CONFIGS:
-        raise CheckpointError(f"no miniature {name!r}; there are: {', '.join(_CONFIGS)}")
     family = family_named(name.partition("/")[0])
     seats = {family.placeholder, family.image_token, family.opening.strip(), family.closing.strip()}
     tokenizer = _make_tokenizer(sorted(seats - {""}))
-    image = tokenizer.convert_tokens_to_ids(family.image_token or family.placeholder)
     torch.manual_seed(seed)
-    model = _CONFIGS[name](image).to(torch.bfloat16)
+    image = tokenizer.convert_tokens_to_ids(family.image_token or family.placeholder)
+    model = make_model(name, image).to(torch.bfloat16)
     model.generation_config = GenerationConfig(bos_token_id=1, eos_token_id=2, pad_token_id=0)
-    if model.config.is_encoder_decoder or name == "blip-2/t5":
-        model.generation_config.decoder_start_token_id = 0
     model.save_pretrained(folder, max_shard_size=shard)
     tokenizer.chat_template = _TEMPLATE % family.placeholder
     tokenizer.save_pretrained(folder)
     processor = _PROCESSORS[family.name]
     (folder / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n", "utf-8")
     return folder
+
+
+def make_model(name: str, image_token: int = VOCABULARY - 1) -> Any:
+    """The model alone, float32 with random weights. Raises CheckpointError for an unknown name."""
+    if name not in _CONFIGS:
+        raise CheckpointError(f"no miniature {name!r}; there are: {', '.join(_CONFIGS)}")
+    return _CONFIGS[name](image_token)
 
 
 def _make_tokenizer(seats: list[str]) -> Any:
