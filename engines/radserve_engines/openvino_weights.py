@@ -9,7 +9,10 @@ from radserve_engines.generation import Generation
 from radserve_engines.openvino_inputs import DecoderInputs
 
 Item = TypeVar("Item")
-GROUP = 32
+# Over 300 held-out answers of the demo model, the mean divergence from its unquantized text layers was 0.0019 to 0.0030
+# nats a token with groups of 32, 64 and 128, symmetric or not, with AWQ and scale estimation or rounded alone (INT8:
+# 0.00005): so small a model does not tell them apart. Larger ones are known to gain from AWQ and lose by large groups.
+GROUP = 64
 
 
 def compress_to_int8(graph: Any) -> Any:
@@ -65,11 +68,15 @@ class seen_once(Generic[Item]):
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """NNCF's tables and its notes on what it did at level INFO are left out."""
-    logger = logging.getLogger("nncf")
-    level = logger.level
+    """NNCF's progress bars, and what it logs below an error, are left out: `note` tells how far it is."""
+    from rich import get_console  # NNCF draws on this one
+
+    logger, console = logging.getLogger("nncf"), get_console()
+    level, quiet = logger.level, console.quiet
     logger.setLevel(logging.ERROR)
+    console.quiet = True
     try:
         yield
     finally:
         logger.setLevel(level)
+        console.quiet = quiet

@@ -1,5 +1,7 @@
 """OpenVINO engines of a tiny random Qwen2.5-VL: rectangles, several windows and images, as PyTorch has them."""
 
+import contextlib
+import io
 import json
 import re
 import shutil
@@ -223,29 +225,32 @@ def tied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def calibrated(tied: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
-    """The INT4 engine, whose vision tower and head are INT8, and what was noted meanwhile."""
-    folder, noted = tmp_path_factory.mktemp("int4"), []
+def calibrated(tied: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any], str]:
+    """The INT4 engine, whose vision tower and head are INT8, and what was noted and printed meanwhile."""
+    folder, noted, printed = tmp_path_factory.mktemp("int4"), [], io.StringIO()
     images = [make_image(n, SIZES[n % 3]) for n in range(6)]
-    build_openvino(
-        tied,
-        folder,
-        precision="int4-awq",
-        images=images,
-        samples=[make_question(image) for image in images],
-        note=lambda done, total: noted.append((done, total)),
-    )
-    return folder, noted
+    with contextlib.redirect_stdout(printed):
+        build_openvino(
+            tied,
+            folder,
+            precision="int4-awq",
+            images=images,
+            samples=[make_question(image) for image in images],
+            note=lambda done, total: noted.append((done, total)),
+        )
+    return folder, noted, printed.getvalue()
 
 
 def test_building_notes_every_step_once(calibrated):
-    _, noted = calibrated
+    """And nothing else is drawn into it."""
+    _, noted, printed = calibrated
+    assert printed == ""
     assert noted == [(step, 4 + 1 + 6 + 6) for step in range(1, 4 + 1 + 6 + 6 + 1)]
 
 
 def test_int4_engines_hold_what_they_say(calibrated, plain):
     """4-bit weights in the text layers, 8-bit in head, embeddings and vision tower; and files that much smaller."""
-    folder, _ = calibrated
+    folder = calibrated[0]
 
     def kinds(name: str) -> list[str]:
         graph = openvino.Core().read_model(openvino_graphs.graph_path(folder, name))
@@ -260,7 +265,7 @@ def test_int4_engines_hold_what_they_say(calibrated, plain):
 
 
 def test_quantized_vision_towers_keep_to_the_model_on_windows(calibrated, tied):
-    folder, _ = calibrated
+    folder = calibrated[0]
     reference = load_reference(tied)
     inputs = VisionInputs(reference, tied, folder)
     images = [make_image(50, SIZES[0]), make_image(51, SIZES[1])]
