@@ -5,6 +5,7 @@ open bugs in the 1.2 line). GUARANTEED_NO_EVICT: an answer that has begun is nev
 of the memory is left to the vision tower, which NVIDIA's multimodal example does as well.
 """
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ from typing import Any
 
 from radserve_engines.errors import BuildRefused, ManifestError
 from radserve_engines.families import Family, family_of, read_settings
+from radserve_engines.precision import PRECISIONS
 from radserve_engines.trtllm.signatures import VERSION, find_faults, read_tables
 
 FILE_NAME = "llm_args.yaml"
@@ -122,6 +124,7 @@ def prepare_llm_api(quantized: Path, out: Path, settings: LlmSettings) -> dict[s
     if "llm-api" not in family.paths:
         other = "its compiled path does" if "compiled" in family.paths else "take --target torch"
         raise BuildRefused(f"TensorRT-LLM {VERSION}'s LLM API does not know {family.title}: {other}")
+    _check_quantization(quantized)
     arguments = build_llm_args(settings, family)
     out.mkdir(parents=True, exist_ok=True)
     if quantized.resolve() != out.resolve():
@@ -129,6 +132,21 @@ def prepare_llm_api(quantized: Path, out: Path, settings: LlmSettings) -> dict[s
             _place(source, out / source.relative_to(quantized))
     write_llm_args(out, arguments)
     return {"path": "llm-api", **asdict(settings)}
+
+
+def _check_quantization(quantized: Path) -> None:
+    """Raises BuildRefused for one that TensorRT-LLM would only stumble over once the weights are on the GPU."""
+    path = quantized / "hf_quant_config.json"
+    if not path.is_file():
+        return
+    try:
+        algorithm = json.loads(path.read_text("utf-8"))["quantization"]["quant_algo"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BuildRefused(f"{path} cannot be read: {error!r}") from error
+    served = {p.quant_algo for p in PRECISIONS.values() if "llm-api" in p.trtllm_paths and p.quant_algo}
+    if algorithm not in served:
+        known = ", ".join(sorted(served))
+        raise BuildRefused(f"{path}: the LLM API does not serve quant_algo {algorithm}; it serves {known}")
 
 
 def _place(source: Path, target: Path) -> None:

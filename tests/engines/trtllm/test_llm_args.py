@@ -136,6 +136,21 @@ def test_a_family_that_the_llm_api_does_not_know_is_refused(tmp_path: Path) -> N
         prepare_llm_api(tmp_path, tmp_path / "engine", LlmSettings())
 
 
+@pytest.mark.parametrize(
+    "algorithm", ["FP8", "W8A16", "W4A16_AWQ", "W8A8_SQ_PER_CHANNEL", "W4A16_GPTQ", None]
+)
+def test_a_quantization_that_the_llm_api_has_no_kernels_for_is_refused(
+    tmp_path: Path, algorithm: str | None
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen2_5_vl"}))
+    (tmp_path / "hf_quant_config.json").write_text(json.dumps({"quantization": {"quant_algo": algorithm}}))
+    if algorithm in ("FP8", "W8A16", "W4A16_AWQ"):
+        assert prepare_llm_api(tmp_path, tmp_path / "engine", LlmSettings())["path"] == "llm-api"
+        return
+    with pytest.raises(BuildRefused, match=rf"hf_quant_config\.json.*{algorithm}.*serves FP8"):
+        prepare_llm_api(tmp_path, tmp_path / "engine", LlmSettings())
+
+
 @pytest.mark.skipif(not FACTS.is_file(), reason="the facts that the table was checked against are not here")
 def test_the_shipped_table_agrees_with_the_facts() -> None:
     """Names, which of them are newer than 1.2, and each default that the facts give as a value."""
