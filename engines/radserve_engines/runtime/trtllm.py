@@ -120,6 +120,7 @@ class TrtllmRuntime(EngineLoop):
         answer.clock.admitted = time.perf_counter()
         stream = self._streams[id(answer)] = _Stream(answer)
         asyncio.run_coroutine_threadsafe(self._follow(stream), self._loop)
+        self._arrivals.put(None)  # the next one may come in at once
 
     def step(self, running: list[Answer]) -> list[Answer]:
         """Deliver what has arrived, waiting for it no longer than a turn."""

@@ -89,6 +89,20 @@ def test_many_share_the_engine_and_none_gets_anothers_words(
     assert runtime.load().finished == 10 and runtime.load().running == 0
 
 
+def test_a_burst_is_let_in_at_once_though_nothing_arrives(
+    runtime: TrtllmRuntime, tensorrt_llm: Any, monkeypatch: pytest.MonkeyPatch, ask: Ask
+) -> None:
+    monkeypatch.setattr(trtllm, "_TURN_S", 5.0)
+    tensorrt_llm.llm.step_s = 1.2
+    began = time.monotonic()
+    asked = [ask(runtime, "a") for _ in range(4)]
+    while len(tensorrt_llm.llm.calls) < 4 and time.monotonic() - began < 1:
+        time.sleep(0.002)
+    assert len(tensorrt_llm.llm.calls) == 4
+    for one in asked:
+        one.handle.cancel()
+
+
 def test_cancelling_aborts_the_one_and_leaves_the_others_alone(
     runtime: TrtllmRuntime, tensorrt_llm: Any, scripted: Any, ask: Ask
 ) -> None:
