@@ -1,15 +1,12 @@
 """Build an OpenVINO GenAI engine for CPUs out of a Qwen2.5-VL checkpoint.
 
-`python -m radserve_engines.openvino_export --checkpoint DIR --out DIR --data DIR --cache DIR`
-
 | precision | language model | embeddings, head | vision tower |
 | --- | --- | --- | --- |
-| bf16 | as in the checkpoint | as in the checkpoint | as in the checkpoint |
+| bf16 | bf16 | bf16 | f16 |
 | int8 | INT8 weights | INT8 weights | INT8 weights and activations |
 | int4-awq | INT4 weights | INT8 weights | INT8 weights and activations |
 """
 
-import argparse
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -20,27 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radserve_engines.errors import BuildRefused, CheckpointError
-from radserve_engines.generation import Generation, Sampling
+from radserve_engines.generation import Generation
 from radserve_engines.openvino_graphs import GRAPHS, LANGUAGE_MODEL, VISION_MERGER, graph_path, load_traceable
 from radserve_engines.openvino_inputs import DecoderInputs, VisionInputs
 from radserve_engines.openvino_weights import compress_to_int4, compress_to_int8
-from radserve_engines.vision_quantization import choose_calibration_images, quantize_vision_merger
-from radserve_engines.vqa_data import load_training_questions, render_images
+from radserve_engines.precision import OPENVINO
+from radserve_engines.vision_quantization import quantize_vision_merger
 
-PRECISIONS = ("bf16", "int8", "int4-awq")
 # OpenVINO's own default is u8 on most CPUs, with or without being asked.
 KV_KINDS = {None: "f16", "int8": "u8"}
 # Products with compressed weights round their other side to INT8 in groups of this many values; 0 would round nothing.
 DYNAMIC_GROUP = 32
-COPIED = (
-    "config.json",
-    "preprocessor_config.json",
-    "chat_template.jinja",
-    "tokenizer.json",
-    "tokenizer_config.json",
-)
-COPIED_IF_THERE = ("generation_config.json", "special_tokens_map.json")
-_SIDE = 224
+COPIED = ("config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json")
+COPIED_IF_THERE = ("chat_template.jinja", "generation_config.json", "special_tokens_map.json")
 
 Note = Callable[[int, int], None]
 
@@ -68,14 +57,11 @@ def build_openvino(
     steps = _Steps(note, _count_steps(precision, images, samples))
     for name, convert in GRAPHS.items():
         graph = convert(model)
-        if precision == "bf16":
-            pass
-        elif name == VISION_MERGER:
-            inputs = VisionInputs(model, checkpoint, out)
-            graph = quantize_vision_merger(graph, inputs, images, steps.step)
-        elif name == LANGUAGE_MODEL and precision == "int4-awq":
+        if precision != "bf16" and name == VISION_MERGER:
+            graph = quantize_vision_merger(graph, VisionInputs(model, checkpoint, out), images, steps.step)
+        elif precision == "int4-awq" and name == LANGUAGE_MODEL:
             graph = compress_to_int4(graph, DecoderInputs(model, checkpoint, out), samples, steps.step)
-        else:
+        elif precision != "bf16":
             graph = compress_to_int8(graph)
         # Not the language model: its rotary frequencies in f16 would turn late positions by a third of a radian.
         openvino.save_model(graph, graph_path(out, name), compress_to_fp16=name != LANGUAGE_MODEL)
@@ -115,9 +101,9 @@ def _count_steps(precision: str, images: Sequence[Any], samples: Sequence[Any]) 
 def _refuse(
     checkpoint: Path, precision: str, kv: str | None, images: Sequence[Any], samples: Sequence[Any]
 ) -> None:
-    if precision not in PRECISIONS:
+    if precision not in OPENVINO:
         raise BuildRefused(
-            f"OpenVINO engines are built as {', '.join(PRECISIONS)}, not {precision!r}; the nearest is int8"
+            f"OpenVINO engines are built as {', '.join(OPENVINO)}, not {precision!r}; the nearest is int8"
         )
     if kv not in KV_KINDS:
         raise BuildRefused(f"OpenVINO's key–value cache can be int8, not {kv!r}; the nearest is --kv int8")
@@ -148,47 +134,3 @@ def _write_tokenizer(checkpoint: Path, out: Path) -> None:
     for name in COPIED + COPIED_IF_THERE:
         if (checkpoint / name).is_file():
             shutil.copyfile(checkpoint / name, out / name)
-
-
-def main() -> None:
-    """Parse the command line and build an engine calibrated on the training questions below --data."""
-    parser = argparse.ArgumentParser(prog="radserve_engines.openvino_export", description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, required=True, help="folder of the Qwen2.5-VL checkpoint")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the engine")
-    parser.add_argument(
-        "--data", type=Path, required=True, help="folder of the question sets to calibrate on"
-    )
-    parser.add_argument("--cache", type=Path, required=True, help="folder for the rendered images")
-    parser.add_argument("--precision", choices=PRECISIONS, default="int8")
-    parser.add_argument("--kv", choices=("int8",))
-    parser.add_argument("--calibration-images", type=int, default=200)
-    given = parser.parse_args()
-    questions = {item.image: item for item in reversed(load_training_questions(given.data))}
-    cache = render_images(given.data, questions, given.cache, _SIDE)
-    names = choose_calibration_images(list(questions), given.calibration_images)
-    samples = [
-        Generation(
-            (
-                {
-                    "role": "user",
-                    "content": [{"type": "image"}, {"type": "text", "text": questions[name].question}],
-                },
-            ),
-            (cache[name],),
-            Sampling(),
-        )
-        for name in names
-    ]
-    options = build_openvino(
-        given.checkpoint,
-        given.out,
-        precision=given.precision,
-        kv=given.kv,
-        images=[cache[name] for name in names],
-        samples=samples,
-    )
-    print(json.dumps(options))
-
-
-if __name__ == "__main__":
-    main()

@@ -38,10 +38,3 @@ def quantize_vision_merger(
             preset=nncf.QuantizationPreset.MIXED,
             model_type=nncf.ModelType.TRANSFORMER,
         )
-
-
-def choose_calibration_images(names: Sequence[str], count: int) -> list[str]:
-    """`count` images spread evenly over the sorted `names`."""
-    ordered = sorted(set(names))
-    places = np.linspace(0, len(ordered) - 1, min(count, len(ordered))).astype(int)
-    return [ordered[place] for place in places]

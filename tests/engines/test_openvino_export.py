@@ -221,7 +221,12 @@ def test_calibration_feeds_the_language_model_what_the_model_computes(
 
 @pytest.fixture(scope="module")
 def tied(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_checkpoint(tmp_path_factory.mktemp("tied"), tied=True)
+    """With its chat template where older checkpoints have it."""
+    folder = save_checkpoint(tmp_path_factory.mktemp("tied"), tied=True)
+    template = (folder / "chat_template.jinja").read_text()
+    (folder / "chat_template.jinja").unlink()
+    (folder / "chat_template.json").write_text(json.dumps({"chat_template": template}))
+    return folder
 
 
 @pytest.fixture(scope="module")
