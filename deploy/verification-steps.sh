@@ -218,13 +218,15 @@ write_report() {
         for file in "$out"/logs/load-*.log; do
             [[ -f $file ]] || continue
             name=${file##*/load-}
-            printf '\n## %s under load\n\n' "${name%.log}"
+            printf '\n## %s under load\n\n```\n' "${name%.log}"
             grep 'at once' "$file"
+            printf '```\n'
         done
-        for file in "$out"/gates/*/gate.json; do
+        for file in "$out"/logs/gate-*.log; do
             [[ -f $file ]] || continue
-            printf '\n## gate: %s\n\n```json\n' "$(basename "$(dirname "$file")")"
-            "$python" -c 'import json, sys; g = json.load(open(sys.argv[1])); print(json.dumps({k: g.get(k) for k in ("status", "reasons", "overall")}, indent=1))' "$file"
+            name=${file##*/gate-}
+            printf '\n## Gate of %s\n\n```\n' "${name%.log}"
+            sed -n '/^engine  /,$p' "$file"
             printf '```\n'
         done
         if [[ -f $out/logs/torch.log ]]; then

@@ -10,7 +10,8 @@
 # Each step is timed and has its own log; a step that needs one that failed is skipped, all others go on. OUT/report.md
 # tells the end of it, and the exit status is 0 only if every step went well. What was done is not done again.
 #
-# --torch-only needs nothing but PyTorch and transformers: the PyTorch part alone, kept in benchmarks/results.
+# --torch-only needs no container, only the packages of radserve[baseline] with a PyTorch that sees the GPU: it is the
+# PyTorch part alone, kept in benchmarks/results.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 
@@ -22,7 +23,7 @@ verify-gpu.sh --calibration FILE.jsonl --gate FILE.jsonl [options]
   --precision NAME       beside bf16; may be given again (default: fp8, or int8 before Ada)
   --target NAME          trtllm (default) or openvino
   --tensor-parallel N    GPUs of one engine (default: 1)
-  --limit N              questions of each set that the gate asks (default: all)
+  --limit N              questions of each set that the gate asks (default: all; with under 200 none can pass)
   --image FILE           asked about (default: a CT slice that pydicom ships)
   --out DIR              results (default: runs/verify-gpu)
   --quantized DIR        with --torch-only: a quantized export to compare; may be given again
