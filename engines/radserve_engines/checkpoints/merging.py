@@ -96,7 +96,7 @@ def _save(model: Any, base: Checkpoint, out: Path, probe: Probe) -> dict[str, fl
     dtype = getattr(torch, base.dtype)
     exact = probe.logits(model)
     # Weights only: model.to() would round the rotary frequencies too, which are never stored.
-    rounded = {name: _rounded(value, dtype) for name, value in model.state_dict().items()}
+    rounded = _rounded(model.state_dict(), dtype)
     model.save_pretrained(out, state_dict=rounded, max_shard_size=SHARD)
     copy_side_files(base.folder, out)
     name_architecture(out, base.family.architecture, dtype=base.dtype)
@@ -114,8 +114,13 @@ def _save(model: Any, base: Checkpoint, out: Path, probe: Probe) -> dict[str, fl
     return {"rounding": float((in_memory - exact).abs().max()), "read_back": read_back}
 
 
-def _rounded(value: Any, dtype: Any) -> Any:
-    return value.to(dtype) if value.is_floating_point() else value
+def _rounded(state: dict[str, Any], dtype: Any) -> dict[str, Any]:
+    """Tensors that share their numbers (a tied head) still do, so that they are stored once."""
+    made: dict[int, Any] = {}
+    for value in state.values():
+        if value.data_ptr() not in made:
+            made[value.data_ptr()] = value.to(dtype) if value.is_floating_point() else value
+    return {name: made[value.data_ptr()] for name, value in state.items()}
 
 
 def _torch() -> Any:

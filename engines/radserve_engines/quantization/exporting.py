@@ -48,7 +48,7 @@ def quantize_checkpoint(
     make = list_inputs(source.folder, source.family, samples)
     model = quantize_model(model, recipe, lambda live: run_samples(live, make, len(samples), note))
     modules = _check_enabled(model, source)
-    export_model(model, with_decoder(model, make(0)), out)
+    export_model(model, source.family.architecture, with_decoder(model, make(0)), out)
     record = _finish(source, out, precision, kv)
     shutil.rmtree(out / "plain", ignore_errors=True)
     return {**record, "modules": modules, "samples": len(samples), "tools": list_versions()}

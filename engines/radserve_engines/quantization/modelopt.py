@@ -25,7 +25,7 @@ def quantize_model(model: Any, recipe: Mapping[str, Any], forward: Callable[[Any
             raise BuildFailed(f"ModelOpt cannot quantize this {type(model).__name__}: {error}") from error
 
 
-def export_model(model: Any, inputs: Mapping[str, Any], out: Path) -> None:
+def export_model(model: Any, architecture: str, inputs: Mapping[str, Any], out: Path) -> None:
     """`export_hf_checkpoint`. Raises BuildFailed with ModelOpt's own words.
 
     ModelOpt finds layers that share an input by a forward pass on two tokens of text. BLIP-2 and others refuse text
@@ -39,6 +39,7 @@ def export_model(model: Any, inputs: Mapping[str, Any], out: Path) -> None:
         twofold = bool(getattr(model.config, "is_encoder_decoder", False))
         try:
             model.config.is_encoder_decoder = False
+            model.config.architectures = [architecture]
             export_hf_checkpoint(model, export_dir=out)
         except (RuntimeError, ValueError, TypeError, AssertionError, NotImplementedError) as error:
             raise BuildFailed(f"ModelOpt cannot export this {type(model).__name__}: {error}") from error

@@ -1,0 +1,164 @@
+"""Checkpoints as people bring them: sharded, out of FSDP and ZeRO, damaged, or in formats that are refused."""
+
+import json
+import re
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from radserve_engines.checkpoints import read_checkpoint, write_plain
+from radserve_engines.checkpoints.loading import load_model
+from radserve_engines.checkpoints.miniatures import list_miniatures
+from radserve_engines.checkpoints.probe import Probe
+from radserve_engines.checkpoints.tensor_names import plain_names
+from radserve_engines.errors import CheckpointError
+
+INDEX = "model.safetensors.index.json"
+
+
+@pytest.mark.parametrize("name", list_miniatures())
+def test_headers_count_what_the_class_has(miniature, name):
+    """All parameters, tied ones once, without any weight read."""
+    checkpoint = read_checkpoint(miniature(name))
+    model = load_model(checkpoint)
+    assert len(checkpoint.shards) > 2
+    counted = dict.fromkeys(checkpoint.parameters, 0)
+    for key, value in model.named_parameters():
+        counted[checkpoint.family.part_of(key)] += value.numel()
+    counted["other"] += sum(v.numel() for k, v in model.named_buffers() if "encoder_embedding.global_" in k)
+    assert checkpoint.parameters == counted and counted["vision"] > 0 < counted["projector"]
+    assert checkpoint.dtype == "bfloat16" and checkpoint.quantized is None and checkpoint.plain
+
+
+WRAPPINGS = {
+    "FSDP": lambda name: re.sub(
+        r"(layers\.\d+|blocks\.\d+)", r"\1._fsdp_wrapped_module", f"_fsdp_wrapped_module.{name}"
+    ),
+    "DDP": lambda name: f"module.{name}",
+    "a class of one's own": lambda name: f"module.model.{name}",
+    "torch.compile and activation checkpointing": lambda name: f"_orig_mod.{name}".replace(
+        ".self_attn.", "._checkpoint_wrapped_module.self_attn."
+    ),
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPINGS.values(), ids=WRAPPINGS)
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "blip-2/opt"])
+def test_wrappers_of_training_go_from_the_names_and_nothing_else_changes(copied, tmp_path, wrapper, name):
+    """As FSDP and ZeRO export: shards without an index, names with the wrapper's own part, no architectures."""
+    folder = copied(name)
+    original = read_checkpoint(folder)
+    expected = Probe(folder).logits(load_model(original, torch.float32))
+    for path in folder.glob("*.safetensors"):
+        save_file({wrapper(key): value for key, value in load_file(path).items()}, path)
+    (folder / INDEX).unlink()
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("architectures", None)
+    (folder / "config.json").write_text(json.dumps(config))
+    checkpoint = read_checkpoint(folder)
+    assert not checkpoint.plain
+    assert (checkpoint.parameters, set(checkpoint.tensors)) == (original.parameters, set(original.tensors))
+    plain = write_plain(checkpoint, tmp_path / "plain")
+    assert plain.plain and plain.config["architectures"] == [original.family.architecture]
+    assert torch.equal(Probe(plain.folder).logits(load_model(plain, torch.float32)), expected)
+
+
+@pytest.mark.parametrize("name", list_miniatures())
+def test_names_as_transformers_saves_or_holds_them_stay(miniature, name):
+    checkpoint = read_checkpoint(miniature(name))
+    for names in (checkpoint.renames, load_model(checkpoint).state_dict()):
+        plain = plain_names(names)
+        assert all(stored == short for stored, short in plain.items())
+
+
+def test_a_shard_that_is_cut_off_is_named_with_its_tensor(copied):
+    folder = copied("qwen2_5_vl")
+    path = sorted(folder.glob("*.safetensors"))[2]
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=rf"{path.name} is cut off: \S+\.weight ends at byte"):
+        read_checkpoint(folder)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff" * 64, b"\x10\0\0\0\0\0\0\0not json at all!"])
+def test_a_file_that_is_no_safetensors_is_named(copied, damage):
+    folder = copied("qwen2_5_vl")
+    path = sorted(folder.glob("*.safetensors"))[0]
+    path.write_bytes(damage)
+    with pytest.raises(CheckpointError, match=path.name):
+        read_checkpoint(folder)
+
+
+def test_an_index_that_names_what_is_not_there_is_told(copied):
+    folder = copied("qwen2_5_vl")
+    index = json.loads((folder / INDEX).read_text())
+    _, shard = sorted(index["weight_map"].items())[0]
+    index["weight_map"]["model.layers.9.mlp.up_proj.weight"] = shard
+    (folder / INDEX).write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match=rf"model\.layers\.9\.mlp\.up_proj\.weight in {shard}"):
+        read_checkpoint(folder)
+    (folder / shard).unlink()
+    with pytest.raises(CheckpointError, match=f"lists {shard}, which is not there"):
+        read_checkpoint(folder)
+
+
+def test_a_shard_that_is_missing_is_named_even_without_an_index(copied):
+    folder = copied("qwen2_5_vl")
+    (folder / INDEX).unlink()
+    missing = sorted(folder.glob("*.safetensors"))[3]
+    missing.unlink()
+    with pytest.raises(CheckpointError, match=f"lacks shard {missing.name}"):
+        read_checkpoint(folder)
+
+
+def test_pieces_of_each_rank_are_not_taken_for_shards(copied):
+    folder = copied("qwen2_5_vl")
+    (folder / INDEX).unlink()
+    first = sorted(folder.glob("*.safetensors"))[0]
+    (folder / "rank-1.safetensors").write_bytes(first.read_bytes())
+    with pytest.raises(CheckpointError, match=rf"both in {first.name} and in rank-1\.safetensors"):
+        read_checkpoint(folder)
+
+
+def test_a_tensor_that_no_shard_has_is_missed_when_the_model_is_loaded(copied):
+    folder = copied("qwen2_5_vl")
+    path = sorted(folder.glob("*.safetensors"))[2]
+    tensors = load_file(path)
+    lost = sorted(tensors)[0]
+    del tensors[lost]
+    save_file(tensors, path)
+    index = json.loads((folder / INDEX).read_text())
+    del index["weight_map"][lost]
+    (folder / INDEX).write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match=r"lacks 1 tensors"):
+        load_model(read_checkpoint(folder))
+
+
+FORMATS = {
+    "pytorch_model.bin": r"is a pickle.*save_pretrained",
+    "pytorch_model_fsdp_0/__0_0.distcp": r"accelerate merge-weights \S+pytorch_model_fsdp_0",
+    "global_step9/zero_pp_rank_0_mp_rank_00_optim_states.pt": r"zero_to_fp32\.py \S+ \S+ --safe_serialization",
+    "README.md": r"no safetensors weights: save the model with save_pretrained",
+}
+
+
+@pytest.mark.parametrize("file", FORMATS)
+def test_other_formats_are_refused_with_the_command_that_turns_them(copied, file):
+    folder = copied("qwen2_5_vl")
+    for path in folder.glob("*.safetensors*"):
+        path.unlink()
+    (folder / file).parent.mkdir(exist_ok=True)
+    (folder / file).write_bytes(b"0")
+    with pytest.raises(CheckpointError, match=FORMATS[file]):
+        read_checkpoint(folder)
+
+
+def test_a_folder_without_config_or_of_no_known_family_is_told(copied):
+    folder = copied("llava")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "llama"}))
+    with pytest.raises(CheckpointError, match=r"'llama' is of no family known here; known: qwen2_vl"):
+        read_checkpoint(folder)
+    (folder / "config.json").unlink()
+    with pytest.raises(CheckpointError, match=r"no config\.json: copy it"):
+        read_checkpoint(folder)
