@@ -5,6 +5,7 @@
 """
 
 from radserve_engines.trtllm.compiled import CompileSettings, compile_engine, plan_commands, tools_missing
+from radserve_engines.trtllm.installed import find_differences
 from radserve_engines.trtllm.launcher import launch_command
 from radserve_engines.trtllm.llm_args import (
     LlmSettings,
@@ -21,6 +22,7 @@ __all__ = [
     "build_llm_args",
     "check_llm_args",
     "compile_engine",
+    "find_differences",
     "launch_command",
     "plan_commands",
     "prepare_llm_api",
