@@ -23,7 +23,9 @@ def test_bash_can_read_it(deploy, name):
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed here")
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_shellcheck_finds_nothing(deploy, name):
-    run = subprocess.run(["shellcheck", "-x", name], cwd=deploy, capture_output=True, text=True)
+    run = subprocess.run(
+        ["shellcheck", "-x", f"deploy/{name}"], cwd=deploy.parent, capture_output=True, text=True
+    )
     assert run.returncode == 0, run.stdout
 
 
