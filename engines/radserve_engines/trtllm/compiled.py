@@ -24,6 +24,7 @@ from radserve_engines.trtllm.language_models import (
     language_model_options,
     quantization_tool,
 )
+from radserve_engines.trtllm.model_config import complete_config
 
 _DTYPE = "float16"
 # These cut an image into tiles, which go through the vision engine at once; the side of a tile where none is said.
@@ -112,6 +113,7 @@ def compile_engine(
             and "index" not in path.name
         ):
             shutil.copy2(path, out / path.name)
+    complete_config(out)
     for name in _WORK:
         shutil.rmtree(out / name, ignore_errors=True)
     return {

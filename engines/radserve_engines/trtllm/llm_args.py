@@ -15,11 +15,14 @@ from typing import Any
 from radserve_engines.errors import BuildRefused, ManifestError
 from radserve_engines.families import Family, family_of, read_settings
 from radserve_engines.precision import PRECISIONS
+from radserve_engines.trtllm.model_config import complete_config
 from radserve_engines.trtllm.signatures import VERSION, find_faults, read_tables
 
 FILE_NAME = "llm_args.yaml"
 # Families whose prompts may be cut into chunks, an image across two of them included.
 _CHUNKED = frozenset({"qwen2_vl", "qwen2_5_vl", "llava_next"})
+# Only this backend has the masks that let an image's tokens see each other.
+_ATTENTION = {"gemma3": "FLASHINFER"}
 _NESTED = ("KvCacheConfig", "SchedulerConfig", "CudaGraphConfig")
 
 
@@ -77,6 +80,8 @@ def build_llm_args(settings: LlmSettings, family: Family | None = None) -> dict[
         "return_perf_metrics": True,
         "trust_remote_code": False,
     }
+    if family is not None and family.name in _ATTENTION:
+        arguments["attn_backend"] = _ATTENTION[family.name]
     check_llm_args(arguments)
     return arguments
 
@@ -130,6 +135,7 @@ def prepare_llm_api(quantized: Path, out: Path, settings: LlmSettings) -> dict[s
     if quantized.resolve() != out.resolve():
         for source in sorted(path for path in quantized.rglob("*") if path.is_file()):
             _place(source, out / source.relative_to(quantized))
+    complete_config(out)
     write_llm_args(out, arguments)
     return {"path": "llm-api", **asdict(settings)}
 

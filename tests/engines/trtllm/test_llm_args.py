@@ -18,6 +18,7 @@ from radserve_engines.trtllm import (
     read_llm_args,
     write_llm_args,
 )
+from radserve_engines.trtllm.model_config import complete_config
 from radserve_engines.trtllm.signatures import read_tables
 
 FACTS = Path(__file__).parents[4] / "shared" / "facts" / "trtllm_llmargs.json"
@@ -46,6 +47,8 @@ def test_a_family_whose_images_cannot_be_cut_takes_its_prompts_whole() -> None:
     arguments = build_llm_args(LlmSettings(max_seq_len=4096, max_num_tokens=1024), family_named("gemma3"))
     assert not arguments["enable_chunked_prefill"]
     assert arguments["max_num_tokens"] == 4096
+    assert arguments["attn_backend"] == "FLASHINFER"
+    assert "attn_backend" not in build_llm_args(LlmSettings(), family_named("qwen2_5_vl"))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +130,22 @@ def test_the_engine_is_the_checkpoint_and_its_arguments(tmp_path: Path) -> None:
     made = {path.name: path.read_bytes() for path in (tmp_path / "engine").iterdir()}
     assert read_llm_args(tmp_path / "engine")["max_batch_size"] == 8
     assert made.pop("llm_args.yaml")
-    assert made == {path.name: path.read_bytes() for path in checkpoint.iterdir()}
+    given = {path.name: path.read_bytes() for path in checkpoint.iterdir()}
+    ours, theirs = json.loads(made.pop("config.json")), json.loads(given.pop("config.json"))
+    assert made == given
+    assert ours["vision_token_id"] == ours["image_token_id"]
+    assert ours["torch_dtype"] == "bfloat16" and "vision_token_id" not in theirs
+    assert (
+        theirs.items()
+        <= {**ours, "text_config": theirs["text_config"], "vision_config": theirs["vision_config"]}.items()
+    )
+
+
+def test_a_config_that_lacks_nothing_stays_byte_for_byte(tmp_path: Path) -> None:
+    text = '{"model_type": "qwen2_vl", "image_token_id": 5, "vision_token_id": 7, "torch_dtype": "bfloat16"}'
+    (tmp_path / "config.json").write_text(text)
+    complete_config(tmp_path)
+    assert (tmp_path / "config.json").read_text() == text
 
 
 def test_a_family_that_the_llm_api_does_not_know_is_refused(tmp_path: Path) -> None:
