@@ -10,7 +10,7 @@ FROM nvcr.io/nvidia/tritonserver:26.07-trtllm-python-py3
 # container's own (numpy < 2, torch, transformers 4.57, tensorrt_llm) is replaced.
 COPY deploy/triton-requirements.txt /tmp/
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    pip install --no-cache-dir --disable-pip-version-check --no-deps -r /tmp/triton-requirements.txt /wheels/*.whl \
+    pip install --break-system-packages --no-cache-dir --disable-pip-version-check --no-deps -r /tmp/triton-requirements.txt /wheels/*.whl \
  && python3 -c "import radserve_engines.triton_model, radserve_engines.runtime.loading" \
  && install -d -o 1000 -g 1000 /cache
 COPY --chmod=755 deploy/start-triton.sh /usr/local/bin/start-triton
