@@ -160,6 +160,8 @@ def _encoded_at(tower: torch.nn.Module | None, answer: Answer) -> Iterator[None]
         return
 
     def note(*_: object) -> None:
+        if torch.cuda.is_available():  # the GPU is still at it when the call returns
+            torch.cuda.synchronize()
         answer.clock.encoded = time.perf_counter()
 
     hook = tower.register_forward_hook(note)

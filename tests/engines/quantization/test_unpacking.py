@@ -16,6 +16,8 @@ from radserve_engines.quantization.number_formats import (
     round_int8,
     round_int8_by_token,
     round_nvfp4,
+    unpack_e2m1,
+    unpack_int4,
 )
 from radserve_engines.quantization.unpacking import unpack_checkpoint
 
@@ -102,6 +104,22 @@ def test_what_was_packed_comes_out_within_half_a_step(algorithm: str, write: Wri
         allowed = RELATIVE[algorithm] * weight.abs() + floor
     assert (error <= allowed * 1.001).all()
     assert torch.equal(unpacked.tensors["norm.weight"], torch.ones(IN))
+
+
+def test_every_code_of_four_bits_in_either_half_of_a_byte() -> None:
+    low, high = torch.arange(16), torch.arange(16).flip(0)
+    packed = (low | high << 4).to(torch.uint8)
+    signed = torch.tensor([*range(8), *range(-8, 0)])
+    assert torch.equal(unpack_int4(packed[None]), torch.stack([signed[low], signed[high]]).to(torch.int8))
+    values = torch.cat([E2M1, -E2M1])
+    assert torch.equal(unpack_e2m1(packed[:, None]), torch.stack([values[low], values[high]], dim=1))
+
+
+def test_by_token_needs_no_scale_of_the_input(write: Write) -> None:
+    """The algorithm that `convert_checkpoint --smoothquant --per_token --per_channel` names."""
+    tensors = {key: value for key, value in pack("W8A8_SQ_PER_CHANNEL").items() if "input_scale" not in key}
+    made = unpack_checkpoint(write("W8A8_SQ_PER_CHANNEL_PER_TOKEN_PLUGIN", tensors)).inputs["a"]
+    assert made.rounding is round_int8_by_token and made.smoothing is not None
 
 
 def test_nvfp4_equals_modelopts_own_dequantization(write: Write) -> None:
