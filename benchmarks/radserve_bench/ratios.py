@@ -201,7 +201,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="radserve_bench.ratios", description="Ratios against the PyTorch baseline."
     )
-    parser.add_argument("--engine", type=Path, action="append", help="engine folder; may be given again")
+    parser.add_argument(
+        "--engine",
+        type=Path,
+        action="append",
+        metavar="DIR",
+        help="engine, signed by a key that RADSERVE_TRUSTED_KEYS names; may be given again (default: the demo's)",
+    )
     parser.add_argument(
         "--checkpoint", type=Path, help="what the engines were made from (default: the demo's)"
     )
