@@ -15,7 +15,7 @@ _LOG = logging.getLogger(__name__)
 
 def quantize_model(model: Any, recipe: Mapping[str, Any], forward: Callable[[Any], None]) -> Any:
     """`mtq.quantize`, calibrated by `forward`. Raises BuildFailed with ModelOpt's own words."""
-    with _quiet():
+    with quiet():
         import modelopt.torch.quantization as mtq
 
         _register_bloom()
@@ -32,7 +32,7 @@ def export_model(model: Any, architecture: str, inputs: Mapping[str, Any], out: 
     alone; so the pass gets `inputs`, one real sample, by the hook that ModelOpt has for it. That hook is not asked
     where the configuration says encoder-decoder, so it does not say so for the time.
     """
-    with _quiet():
+    with quiet():
         from modelopt.torch.export import export_hf_checkpoint
 
         model.get_dummy_inputs = lambda: dict(inputs)
@@ -49,7 +49,7 @@ def export_model(model: Any, architecture: str, inputs: Mapping[str, Any], out: 
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """ModelOpt prints and warns about what is checked here afterwards; its words go to the log."""
     said = io.StringIO()
     try:

@@ -8,6 +8,7 @@ from typing import Any
 from radserve_engines.errors import BuildRefused
 from radserve_engines.families import Family
 from radserve_engines.precision import Precision
+from radserve_engines.quantization.modelopt import quiet
 
 GROUPS = {"W4A16_AWQ": 128, "W4A8_AWQ": 128, "NVFP4": 16}
 _TILES = {**GROUPS, "FP8": 16}  # what the kernels of each take of an input width
@@ -25,7 +26,8 @@ def make_recipe(precision: Precision, family: Family, kv: str | None = None) -> 
         raise BuildRefused(_refusal(precision))
     if kv not in (None, "fp8"):
         raise BuildRefused(f"ModelOpt's Hugging Face checkpoints have no {kv} KV cache: take fp8, or none")
-    import modelopt.torch.quantization as mtq
+    with quiet():
+        import modelopt.torch.quantization as mtq
 
     recipe: dict[str, Any] = copy.deepcopy(getattr(mtq, precision.modelopt_config))
     rules = recipe["quant_cfg"]
