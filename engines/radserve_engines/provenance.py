@@ -5,7 +5,18 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_PACKAGES = ("radserve", "openvino", "openvino-genai", "nncf", "torch", "transformers", "numpy")
+_PACKAGES = (
+    "radserve",
+    "openvino",
+    "openvino-genai",
+    "nncf",
+    "nvidia-modelopt",
+    "peft",
+    "torch",
+    "transformers",
+    "tensorrt-llm",
+    "numpy",
+)
 
 
 def describe_machine() -> dict[str, str | int | None]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from radserve_engines.evaluation.engine_answerer import EngineAnswerer
 from radserve_engines.manifest import EngineManifest
+from radserve_engines.provenance import list_versions
 from radserve_engines.runtime.loading import load_runtime
 
 NAME = "unquantized checkpoint"
@@ -22,6 +23,7 @@ def describe_reference(manifest: EngineManifest) -> EngineManifest:
         precision="bf16",
         files={},
         runtime_options={},
+        tools=list_versions(),
         stages=(),
         gate={"status": "not run"},
         confidence=None,
