@@ -43,11 +43,12 @@ WRAPPINGS = {
 }
 
 
-@pytest.mark.parametrize("wrapper", WRAPPINGS.values(), ids=WRAPPINGS)
-@pytest.mark.parametrize("name", ["qwen2_5_vl", "blip-2/opt"])
-def test_wrappers_of_training_go_from_the_names_and_nothing_else_changes(copied, tmp_path, wrapper, name):
+@pytest.mark.parametrize(
+    ("kind", "name"), [*((kind, "qwen2_5_vl") for kind in WRAPPINGS), ("a class of one's own", "blip-2/opt")]
+)
+def test_wrappers_of_training_go_from_the_names_and_nothing_else_changes(copied, tmp_path, kind, name):
     """As FSDP and ZeRO export: shards without an index, names with the wrapper's own part, no architectures."""
-    folder = copied(name)
+    folder, wrapper = copied(name), WRAPPINGS[kind]
     original = read_checkpoint(folder)
     expected = Probe(folder).logits(load_model(original, torch.float32))
     for path in folder.glob("*.safetensors"):

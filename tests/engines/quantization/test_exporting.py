@@ -18,6 +18,7 @@ from radserve_engines.generation import Generation, Sampling
 from radserve_engines.precision import PRECISIONS
 from radserve_engines.quantization import quantize_checkpoint
 from radserve_engines.quantization.export_check import check_export
+from radserve_engines.quantization.recipe import make_recipe
 
 ROUTES = {  # family, and the modules of a LoRA that is merged first; precision, KV cache
     "qwen2_vl": (None, "int8", None),
@@ -102,6 +103,15 @@ def test_group_sizes_are_the_matrixs(qwen, tmp_path, precision, group):
     )
     assert record["group_size"] == group
     assert record["weights_bytes"] < 0.6 * sum(p.stat().st_size for p in qwen.glob("*.safetensors"))
+
+
+def test_smoothquant_moves_half_of_the_range_into_the_weights(qwen, tmp_path):
+    """ModelOpt's own exponent is 1.0, which moves all of it."""
+    recipe = make_recipe(PRECISIONS["int8-sq"], read_checkpoint(qwen).family)
+    assert recipe["algorithm"] == {"method": "smoothquant", "alpha": 0.5}
+    quantize_checkpoint(qwen, tmp_path, PRECISIONS["int8-sq"], kv=None, samples=samples(), note=silent)
+    scale = load_file(tmp_path / "model.safetensors")["model.layers.0.mlp.down_proj.pre_quant_scale"]
+    assert scale.float().std() > 0
 
 
 @pytest.fixture(scope="module")
