@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from radserve_engines import openvino_graphs
 from radserve_engines.assets import demo_checkpoint
 from radserve_engines.errors import BuildRefused, CheckpointError
 from radserve_engines.generation import Generation, Sampling
 from radserve_engines.manifest import EngineManifest
+from radserve_engines.openvino import graphs
 from radserve_imaging import ImagePolicy
 
 torch = pytest.importorskip("torch")
@@ -24,8 +24,8 @@ transformers = pytest.importorskip("transformers")
 openvino = pytest.importorskip("openvino")
 pytest.importorskip("nncf")
 
-from radserve_engines.openvino_export import build_openvino, runtime_options  # noqa: E402
-from radserve_engines.openvino_inputs import DecoderInputs, VisionInputs  # noqa: E402
+from radserve_engines.openvino.export import build_openvino, runtime_options  # noqa: E402
+from radserve_engines.openvino.inputs import DecoderInputs, VisionInputs  # noqa: E402
 
 DEMO = Path(__file__).parents[2] / "models" / "radserve-demo"
 SIZES = ((112, 168), (84, 140), (28, 280))  # in the second, windows at the edge are not whole
@@ -142,7 +142,7 @@ def load_reference(folder: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def traceable(checkpoint: Path) -> Any:
-    return openvino_graphs.load_traceable(checkpoint)
+    return graphs.load_traceable(checkpoint)
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def load_torch(folder: Path) -> Any:
 
 
 def compile_graph(folder: Path, name: str) -> Any:
-    path = openvino_graphs.graph_path(folder, name)
+    path = graphs.graph_path(folder, name)
     return openvino.Core().compile_model(path, "CPU", EXACT)
 
 
@@ -193,7 +193,7 @@ def test_calibration_feeds_the_vision_graphs_what_the_model_computes(plain, chec
     inputs = VisionInputs(traceable, checkpoint, plain)
     images = [make_image(n, size) for n, size in enumerate(SIZES)]
     expected = encode_in_pytorch(reference, checkpoint, images)
-    tokens = compile_graph(plain, openvino_graphs.VISION_MERGER)(inputs.encode(images))[0]
+    tokens = compile_graph(plain, graphs.VISION_MERGER)(inputs.encode(images))[0]
     np.testing.assert_allclose(tokens, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
 
 
@@ -208,7 +208,7 @@ def test_calibration_feeds_the_language_model_what_the_model_computes(
         text = reference.model.language_model(inputs_embeds=embeds, position_ids=positions)
         expected = reference.lm_head(text.last_hidden_state).numpy()
     length = given["attention_mask"].shape[1]
-    request = compile_graph(plain, openvino_graphs.LANGUAGE_MODEL).create_infer_request()
+    request = compile_graph(plain, graphs.LANGUAGE_MODEL).create_infer_request()
     for start, end in ((0, length - 2), (length - 2, length - 1), (length - 1, length)):
         part = {
             **given,
@@ -258,14 +258,14 @@ def test_int4_engines_hold_what_they_say(calibrated, plain):
     folder = calibrated[0]
 
     def kinds(name: str) -> list[str]:
-        graph = openvino.Core().read_model(openvino_graphs.graph_path(folder, name))
+        graph = openvino.Core().read_model(graphs.graph_path(folder, name))
         constants = [node for node in graph.get_ops() if node.get_type_name() == "Constant"]
         large = [node for node in constants if np.prod(node.shape) >= 2048 and node.shape[-1] > 1]
         return [node.get_output_element_type(0).get_type_name() for node in large]
 
-    text = kinds(openvino_graphs.LANGUAGE_MODEL)
+    text = kinds(graphs.LANGUAGE_MODEL)
     assert text.count("u4") + text.count("i4") == 3 * 7 and text.count("u8") + text.count("i8") == 1
-    for name in (openvino_graphs.TEXT_EMBEDDINGS, openvino_graphs.VISION_MERGER):
+    for name in (graphs.TEXT_EMBEDDINGS, graphs.VISION_MERGER):
         assert set(kinds(name)) <= {"u8", "i8"}
 
 
@@ -275,7 +275,7 @@ def test_quantized_vision_towers_keep_to_the_model_on_windows(calibrated, tied):
     inputs = VisionInputs(reference, tied, folder)
     images = [make_image(50, SIZES[0]), make_image(51, SIZES[1])]
     expected = encode_in_pytorch(reference, tied, images)
-    tokens = compile_graph(folder, openvino_graphs.VISION_MERGER)(inputs.encode(images))[0]
+    tokens = compile_graph(folder, graphs.VISION_MERGER)(inputs.encode(images))[0]
     assert np.linalg.norm(tokens - expected) < 0.1 * np.linalg.norm(expected)
 
 

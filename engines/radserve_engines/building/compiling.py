@@ -43,7 +43,7 @@ def _copy(plan: BuildPlan, note: Note) -> dict[str, Any]:
 
 
 def _export_openvino(plan: BuildPlan, note: Note) -> dict[str, Any]:
-    from radserve_engines.openvino_export import build_openvino
+    from radserve_engines.openvino.export import build_openvino
 
     request = plan.request
     samples = render_samples(plan)

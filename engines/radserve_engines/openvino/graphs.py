@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from radserve_engines.errors import BuildRefused
-from radserve_engines.openvino_state import hide_cache
+from radserve_engines.openvino.state import hide_cache
 
 
 def load_traceable(checkpoint: Path, dtype: str = "auto") -> Any:
@@ -39,7 +39,7 @@ def convert_text_embeddings(model: Any) -> Any:
     """`input` token ids [batch, length] → `inputs_embeds` [batch, length, hidden]."""
     import torch
 
-    from radserve_engines.openvino_modules import TextEmbedding
+    from radserve_engines.openvino.modules import TextEmbedding
 
     embedding = TextEmbedding(model.model.language_model.embed_tokens)
     graph = _trace(embedding, (torch.ones(2, 3, dtype=torch.long),))
@@ -50,7 +50,7 @@ def convert_vision_embeddings(model: Any) -> Any:
     """`hidden_states` normalised patches [patches, 1176] → `last_hidden_state` [patches, hidden]."""
     import torch
 
-    from radserve_engines.openvino_modules import PatchEmbedding
+    from radserve_engines.openvino.modules import PatchEmbedding
 
     visual = model.model.visual
     width = visual.patch_embed.proj.weight[0].numel()
@@ -62,7 +62,7 @@ def convert_vision_merger(model: Any) -> Any:
     """Embedded patches → image tokens, with the masks and the window order as inputs."""
     import torch
 
-    from radserve_engines.openvino_modules import VisionMerger
+    from radserve_engines.openvino.modules import VisionMerger
 
     visual = model.model.visual
     width = visual.config.hidden_size
@@ -88,7 +88,7 @@ def convert_language_model(model: Any) -> Any:
     """Embedded tokens, 2-D mask and [3, batch, length] positions → `logits`; the cache is hidden state."""
     import torch
 
-    from radserve_engines.openvino_modules import LanguageModel
+    from radserve_engines.openvino.modules import LanguageModel
 
     config = model.config.text_config
     heads, size = config.num_key_value_heads, config.hidden_size // config.num_attention_heads

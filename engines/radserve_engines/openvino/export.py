@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from radserve_engines.errors import BuildRefused, CheckpointError
 from radserve_engines.generation import Generation
-from radserve_engines.openvino_graphs import GRAPHS, LANGUAGE_MODEL, VISION_MERGER, graph_path, load_traceable
-from radserve_engines.openvino_inputs import DecoderInputs, VisionInputs
-from radserve_engines.openvino_weights import compress_to_int4, compress_to_int8
+from radserve_engines.openvino.graphs import GRAPHS, LANGUAGE_MODEL, VISION_MERGER, graph_path, load_traceable
+from radserve_engines.openvino.inputs import DecoderInputs, VisionInputs
+from radserve_engines.openvino.vision_quantization import quantize_vision_merger
+from radserve_engines.openvino.weights import compress_to_int4, compress_to_int8
 from radserve_engines.precision import OPENVINO
-from radserve_engines.vision_quantization import quantize_vision_merger
 
 # OpenVINO's own default is u8 on most CPUs, with or without being asked.
 KV_KINDS = {None: "f16", "int8": "u8"}

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radserve_engines.openvino_inputs import Inputs, VisionInputs
-from radserve_engines.openvino_weights import quietly, seen_once
+from radserve_engines.openvino.inputs import Inputs, VisionInputs
+from radserve_engines.openvino.weights import quietly, seen_once
 
 
 def quantize_vision_merger(

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from radserve_engines.generation import Generation
-from radserve_engines.openvino_inputs import DecoderInputs
+from radserve_engines.openvino.inputs import DecoderInputs
 
 Item = TypeVar("Item")
 # Over 300 held-out answers of the demo model, the mean divergence from its unquantized text layers was 0.0019 to 0.0030

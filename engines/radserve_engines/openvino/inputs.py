@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from radserve_engines.building.chat_template import find_template
 from radserve_engines.generation import Generation
-from radserve_engines.openvino_graphs import TEXT_EMBEDDINGS, VISION_EMBEDDINGS, VISION_MERGER, graph_path
+from radserve_engines.openvino.graphs import TEXT_EMBEDDINGS, VISION_EMBEDDINGS, VISION_MERGER, graph_path
 
 Inputs = dict[str, NDArray[Any]]
 
