@@ -17,6 +17,15 @@ TARGETS = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Miniatures are so small that threads only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def miniature(tmp_path_factory):
     """`miniature(name)`: a folder that no test may change."""

@@ -36,6 +36,15 @@ ROUTES = {  # family, and the modules of a LoRA that is merged first; precision,
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Miniatures are so small that threads only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def samples(count=2):
     made = np.random.default_rng(0)
     parts = [{"type": "image"}, {"type": "text", "text": "What?"}]
