@@ -155,10 +155,10 @@ def _triton(command: "Command", backend: "TritonBackend") -> "Supervisor":
 
 
 def _settings(arguments: Sequence[str]) -> "Settings":
-    from radserve_engines.acceptance import TRUSTED_VARIABLE
+    from radserve_engines.acceptance import VARIABLES
     from radserve_server.settings import load_settings
 
-    of_the_engine = (ENGINE_VARIABLE, TRUSTED_VARIABLE)
+    of_the_engine = (ENGINE_VARIABLE, *VARIABLES)  # `_acceptance` has read those
     environment = {name: value for name, value in os.environ.items() if name not in of_the_engine}
     try:
         return load_settings(list(arguments), environment)

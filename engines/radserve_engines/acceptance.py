@@ -9,7 +9,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from radserve_engines.assets import demo_key
 from radserve_engines.errors import ManifestError
-from radserve_engines.manifest import FILE_NAME, EngineManifest, read_manifest
+from radserve_engines.manifest import (
+    FILE_NAME,
+    EngineManifest,
+    check_files,
+    parse_manifest,
+    read_manifest_bytes,
+)
 from radserve_engines.signing import read_public_keys, verify_engine
 
 TRUSTED_VARIABLE, UNGATED_VARIABLE = "RADSERVE_TRUSTED_KEYS", "RADSERVE_ALLOW_UNGATED"
@@ -37,21 +43,47 @@ class Acceptance:
         return cls(tuple(Path(place) for place in places), given in _YES)
 
     def to_environment(self) -> dict[str, str]:
-        """The same, for a process to be started."""
-        places = os.pathsep.join(str(place.resolve()) for place in self.trusted_keys)
-        return {TRUSTED_VARIABLE: places, UNGATED_VARIABLE: str(int(self.allow_ungated))}
+        """The same, for a process to be started. Raises ManifestError for a path that a list of paths cannot hold."""
+        places = [str(place.resolve()) for place in self.trusted_keys]
+        for place in places:
+            if os.pathsep in place:
+                raise ManifestError(f"the path of trusted keys {place} has {os.pathsep!r} in it: move them")
+        return {TRUSTED_VARIABLE: os.pathsep.join(places), UNGATED_VARIABLE: str(int(self.allow_ungated))}
 
     def accept(self, folder: Path) -> EngineManifest:
         """The manifest of an engine that may be served. Raises SignatureError or ManifestError naming the file."""
-        manifest = read_manifest(folder)
         trusted: dict[str, Ed25519PublicKey] = {}
         for place in (demo_key(), *self.trusted_keys):
             trusted |= read_public_keys(place)
-        verify_engine(folder, trusted)
+        data = read_manifest_bytes(folder)  # once: what is verified is what is believed
+        verify_engine(folder, data, trusted)
+        manifest = parse_manifest(folder, data)
+        check_files(folder, manifest)
+        _check_words(folder, manifest)
         status = str(manifest.gate.get("status", "not run"))
         if status != "passed" and not self.allow_ungated:
             raise ManifestError(_refusal(folder, manifest, status))
         return manifest
+
+
+def _check_words(folder: Path, manifest: EngineManifest) -> None:
+    """Raises ManifestError for a manifest that contradicts itself: whoever signed it was not the build."""
+    if manifest.chat_template not in manifest.files:
+        raise ManifestError(
+            f"{folder / FILE_NAME}: the chat template {manifest.chat_template!r} is not one of its files"
+        )
+    if manifest.gate.get("status") != "passed":
+        return
+    judged = manifest.gate.get("judged", {"digest": manifest.judged_digest})
+    if manifest.gate.get("reasons"):
+        told = "says that the gate passed, and gives reasons to fail it"
+    elif not isinstance(judged, Mapping) or judged.get("simulated"):
+        told = "says that the gate passed, and that it was simulated"
+    elif judged.get("digest") != manifest.judged_digest:
+        told = "carries the gate of another engine: something was changed since it was judged"
+    else:
+        return
+    raise ManifestError(f"{folder / FILE_NAME} {told}. Judge it with `radserve engine gate {folder} …`")
 
 
 def _refusal(folder: Path, manifest: EngineManifest, status: str) -> str:

@@ -20,6 +20,21 @@ from radserve_imaging import ImagePolicy, ImagingError
 FILE_NAME, SIGNATURE_NAME = "engine.json", "engine.json.sig"
 SCHEMA = 1
 TARGETS = ("openvino", "torch", "trtllm", "fake")
+_TEXTS = (
+    "name",
+    "target",
+    "precision",
+    "family",
+    "intended_use",
+    "checkpoint_sha256",
+    "chat_template",
+)
+_KINDS: tuple[tuple[str, type, str], ...] = (
+    *((name, str, "a string") for name in _TEXTS),
+    *((name, Mapping, "an object") for name in ("files", "runtime_options", "tools", "gate")),
+    *((name, tuple, "a list") for name in ("adapters", "stages")),
+    ("context_length", int, "a positive integer"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +65,16 @@ class EngineManifest:
     confidence: Calibration | None = None
 
     def __post_init__(self) -> None:
+        for name, kind, told in _KINDS:
+            if not isinstance(value := getattr(self, name), kind):
+                raise ManifestError(f"{FILE_NAME}: field {name!r} must be {told}, not {value!r}")
+        if not all(isinstance(one, str) for one in (*self.files, *self.files.values(), *self.adapters)):
+            raise ManifestError(f"{FILE_NAME}: files and adapters must be strings")
+        if not all(isinstance(one, Mapping) for one in self.stages):
+            raise ManifestError(f"{FILE_NAME}: stages must be objects")
         if self.target not in TARGETS:
             raise ManifestError(f"target must be one of {', '.join(TARGETS)}, not {self.target!r}")
-        if not isinstance(self.context_length, int) or self.context_length < 1:
+        if isinstance(self.context_length, bool) or self.context_length < 1:
             raise ManifestError(f"context_length must be a positive integer, not {self.context_length!r}")
 
     @property
@@ -65,6 +87,11 @@ class EngineManifest:
     def answering_digest(self) -> str:
         """The engine digest without what changes no answer: how it was built, judged and calibrated."""
         return replace(self, confidence=None, gate={}, stages=(), tools={}).digest
+
+    @property
+    def judged_digest(self) -> str:
+        """The digest that the engine had when its gate judged it: before verdict and calibration were written down."""
+        return replace(self, confidence=None, gate={"status": "not run"}).digest
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values; `from_json` gives the same manifest back."""
@@ -98,8 +125,9 @@ class EngineManifest:
         try:
             given["image_policy"] = ImagePolicy.from_json(given["image_policy"])
             given["decoding"] = Sampling().merged(given["decoding"])
-            given["adapters"] = tuple(given.get("adapters", ()))
-            given["stages"] = tuple(given.get("stages", ()))
+            for name in ("adapters", "stages"):
+                if isinstance(listed := given.get(name, []), list):
+                    given[name] = tuple(listed)
             if "confidence" in given:
                 given["confidence"] = Calibration.from_json(given["confidence"])
             return cls(**given)
@@ -111,34 +139,57 @@ class EngineManifest:
 
 def read_manifest(folder: Path) -> EngineManifest:
     """The manifest of an engine folder, every listed file checked against its digest. Raises ManifestError."""
+    manifest = parse_manifest(folder, read_manifest_bytes(folder))
+    check_files(folder, manifest)
+    return manifest
+
+
+def read_manifest_bytes(folder: Path) -> bytes:
+    """`engine.json` as it lies there, which is what a signature is over. Raises ManifestError."""
     path = folder / FILE_NAME
     try:
-        value = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ManifestError(f"{folder} is not an engine: it has no {FILE_NAME}") from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def parse_manifest(folder: Path, data: bytes) -> EngineManifest:
+    """What the bytes of `folder`'s manifest say; its files are not looked at. Raises ManifestError."""
+    path = folder / FILE_NAME
+    try:
+        value = json.loads(data, parse_constant=_refuse_constant, object_pairs_hook=_each_once)
+    except (ValueError, RecursionError) as error:
         raise ManifestError(f"{path} cannot be read: {error}") from error
     if not isinstance(value, dict):
         raise ManifestError(f"{path} must hold a JSON object")
-    manifest = EngineManifest.from_json(value)
+    return EngineManifest.from_json(value)
+
+
+def check_files(folder: Path, manifest: EngineManifest) -> None:
+    """Raises ManifestError naming a file that is not as listed, or that is not listed; links count as files."""
     for name, digest in manifest.files.items():
         if _file_digest(_inside(folder, name)) != digest:
             raise ManifestError(
                 f"{name} is not the file that this engine was built with; build the engine again"
             )
-    strangers = [path for path in _files(folder) if path.relative_to(folder).as_posix() not in manifest.files]
-    if strangers:
-        raise ManifestError(
-            f"{strangers[0].relative_to(folder)} is not one of the files that {FILE_NAME} lists: take it out of "
-            f"{folder}"
-        )
-    return manifest
+    own = (folder / FILE_NAME, folder / SIGNATURE_NAME)
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        is_folder = path.is_dir() and not path.is_symlink()
+        if not is_folder and path not in own and name not in manifest.files:
+            raise ManifestError(
+                f"{name} is not one of the files that {FILE_NAME} lists: take it out of {folder}"
+            )
 
 
 def write_manifest(folder: Path, manifest: EngineManifest) -> None:
     """Write `engine.json` in a stable order, so that it can be compared."""
     text = json.dumps(manifest.to_json(), indent=2, sort_keys=True, ensure_ascii=False)
-    (folder / FILE_NAME).write_text(text + "\n", "utf-8")
+    partial = folder / f".{FILE_NAME}.partial"  # so that a crash leaves the old one or the new one
+    partial.write_text(text + "\n", "utf-8")
+    partial.replace(folder / FILE_NAME)
 
 
 def digest_files(folder: Path) -> dict[str, str]:
@@ -152,7 +203,21 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and path not in own)
 
 
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"field {next(n for n in names if names.count(n) > 1)!r} is there twice")
+    return found
+
+
 def _inside(folder: Path, name: str) -> Path:
+    if "\0" in name:
+        raise ManifestError(f"file {name!r} is no name of a file")
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise ManifestError(f"file {name!r} lies outside the engine's folder")

@@ -18,8 +18,8 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from radserve_engines.errors import SignatureError
-from radserve_engines.manifest import FILE_NAME, SIGNATURE_NAME
+from radserve_engines.errors import ManifestError, SignatureError
+from radserve_engines.manifest import FILE_NAME, SIGNATURE_NAME, read_manifest_bytes
 
 _CONTEXT = b"radserve engine manifest, version 1\n"  # so that the key's other signatures are none of this
 _ALGORITHM = "ed25519"
@@ -107,8 +107,23 @@ def sign_engine(folder: Path, key: Ed25519PrivateKey) -> Signature:
     return signature
 
 
-def verify_engine(folder: Path, trusted: dict[str, Ed25519PublicKey]) -> str:
-    """The fingerprint of the trusted key that signed the manifest. Raises SignatureError naming the file."""
+def drop_stale_signature(folder: Path, key: Ed25519PrivateKey | None) -> None:
+    """Take away a signature over another manifest than the one in `folder`, or by another key than `key`."""
+    path = folder / SIGNATURE_NAME
+    try:
+        signature = read_signature(folder)
+        if signature is None or key is None:
+            raise SignatureError("there is nothing to keep")
+        verify_engine(folder, _manifest_bytes(folder), {fingerprint(key.public_key()): key.public_key()})
+    except SignatureError:
+        path.unlink(missing_ok=True)
+
+
+def verify_engine(folder: Path, manifest: bytes, trusted: dict[str, Ed25519PublicKey]) -> str:
+    """The fingerprint of the trusted key that signed these bytes of `folder`'s manifest.
+
+    Raises SignatureError naming the file.
+    """
     signature = read_signature(folder)
     if signature is None:
         raise SignatureError(
@@ -122,7 +137,7 @@ def verify_engine(folder: Path, trusted: dict[str, Ed25519PublicKey]) -> str:
             f"{_tell(list(trusted))}). If it is yours, name its .pub file in --trusted-keys or RADSERVE_TRUSTED_KEYS"
         )
     try:
-        key.verify(signature.value, _CONTEXT + _manifest_bytes(folder))
+        key.verify(signature.value, _CONTEXT + manifest)
     except InvalidSignature as error:
         raise SignatureError(
             f"{folder / FILE_NAME} was changed after it was signed (or {SIGNATURE_NAME} was): gate and sign the "
@@ -147,9 +162,9 @@ def read_signature(folder: Path) -> Signature | None:
 
 def _manifest_bytes(folder: Path) -> bytes:
     try:
-        return (folder / FILE_NAME).read_bytes()
-    except OSError as error:
-        raise SignatureError(f"{folder / FILE_NAME} cannot be read: {error.strerror}") from error
+        return read_manifest_bytes(folder)
+    except ManifestError as error:
+        raise SignatureError(str(error)) from error
 
 
 def _key_files(place: Path) -> list[Path]:

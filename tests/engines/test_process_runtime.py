@@ -63,6 +63,20 @@ def test_a_killed_engine_fails_its_questions_and_comes_back(remote: ProcessRunti
     assert ask(remote, "still here").rest()[-1].finish_reason == "stop"
 
 
+def test_an_engine_that_comes_back_as_another_says_so(
+    remote: ProcessRuntime, served: Path, sign_off: Callable[..., Path], ask: Ask
+) -> None:
+    """Built again in the same folder while it was served: answers must not name the one before."""
+    write_manifest(served, replace(read_manifest(served), name="another"))
+    sign_off(served)
+    os.kill(remote.engine_pid, signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while remote.manifest.name != "another":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert remote.manifest.digest == read_manifest(served).digest
+
+
 def test_an_engine_that_cannot_start_says_why(served: Path, sign_off: Callable[..., Path]) -> None:
     manifest = read_manifest(served)
     (served / "tokenizer.json").write_text("{}")

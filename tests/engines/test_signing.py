@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -11,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from radserve_engines.acceptance import TRUSTED_VARIABLE, UNGATED_VARIABLE, Acceptance
 from radserve_engines.assets import demo_engine
 from radserve_engines.errors import ManifestError, SignatureError
-from radserve_engines.manifest import FILE_NAME, SIGNATURE_NAME
+from radserve_engines.manifest import FILE_NAME, SIGNATURE_NAME, read_manifest, write_manifest
 from radserve_engines.signing import make_key, public_path, read_private_key, read_public_keys, sign_engine
 
 SignOff = Callable[..., Path]
@@ -159,3 +161,95 @@ def test_trusted_keys_that_are_not_there_are_told(signed: Path, tmp_path: Path) 
     environment = {TRUSTED_VARIABLE: str(tmp_path / "gone.pub")}
     with pytest.raises(SignatureError, match=r"gone\.pub cannot be read"):
         Acceptance.from_environment(environment).accept(signed)
+
+
+def test_a_folder_that_is_linked_in_is_refused_like_any_stranger(
+    signed: Path, acceptance: Acceptance, tmp_path: Path
+) -> None:
+    """Nothing looks through the link for files that are not listed, but a library would."""
+    (tmp_path / "elsewhere").mkdir()
+    (signed / "additional_chat_templates").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ManifestError, match="additional_chat_templates is not one of the files"):
+        acceptance.accept(signed)
+
+
+def test_a_link_to_nothing_yet_is_refused(signed: Path, acceptance: Acceptance, tmp_path: Path) -> None:
+    (signed / "adapter_config.json").symlink_to(tmp_path / "later")
+    with pytest.raises(ManifestError, match=r"adapter_config\.json is not one of the files"):
+        acceptance.accept(signed)
+
+
+def test_the_manifest_that_is_verified_is_the_one_that_is_believed(
+    signed: Path, acceptance: Acceptance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Swapped between two reads, another manifest could be parsed than the one that was signed."""
+    honest = (signed / FILE_NAME).read_bytes()
+    (signed / FILE_NAME).write_bytes(honest.replace(b'"passed"', b'"failed"'))
+    for name in ("read_bytes", "read_text"):
+
+        def swap(path: Path, *given: str, read: Any = getattr(Path, name)) -> Any:
+            data = read(path, *given)
+            if path == signed / FILE_NAME:
+                path.write_bytes(honest)
+            return data
+
+        monkeypatch.setattr(Path, name, swap)
+    with pytest.raises(SignatureError, match="was changed after it was signed"):
+        acceptance.accept(signed)
+
+
+@pytest.mark.parametrize(
+    ("gate", "message"),
+    [
+        ({"reasons": ["it is blind"]}, "gives reasons to fail it"),
+        ({"judged": {"digest": "sha256:another"}}, "the gate of another engine"),
+        ({"judged": {"simulated": True}}, "that it was simulated"),
+        ({"judged": "yes"}, "that it was simulated"),
+    ],
+)
+def test_a_gate_that_contradicts_its_engine_or_itself_is_refused_whatever_is_allowed(
+    copied_engine: Path, sign_off: SignOff, acceptance: Acceptance, gate: dict[str, object], message: str
+) -> None:
+    """The gateway would show it as passed."""
+    sign_off(copied_engine, **gate)
+    for allowed in (False, True):
+        with pytest.raises(ManifestError, match=message):
+            Acceptance(acceptance.trusted_keys, allow_ungated=allowed).accept(copied_engine)
+
+
+def test_a_chat_template_outside_the_signed_files_is_refused(
+    signed: Path, acceptance: Acceptance, sign_off: SignOff, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.jinja").write_text("{{ messages }}")
+    write_manifest(signed, replace(read_manifest(signed), chat_template=str(tmp_path / "mine.jinja")))
+    with pytest.raises(ManifestError, match=r"mine\.jinja' is not one of its files"):
+        acceptance.accept(sign_off(signed))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b'"target": "fake"', b'"target": ["fake"]', "field 'target' must be a string"),
+        (b'"target": "fake"', b'"target": "fake", "target": "torch"', "'target' is there twice"),
+        (b'"status": "passed"', b'"status": NaN', "NaN is no number of JSON"),
+    ],
+)
+def test_an_ill_manifest_is_told_in_a_line(signed: Path, old: bytes, new: bytes, message: str) -> None:
+    data = (signed / FILE_NAME).read_bytes()
+    assert old in data
+    (signed / FILE_NAME).write_bytes(data.replace(old, new, 1))
+    with pytest.raises(ManifestError, match=message):
+        read_manifest(signed)
+
+
+@pytest.mark.parametrize("value", ["passed", ["passed"], None, 1])
+def test_a_gate_of_another_type_is_refused(signed: Path, value: object) -> None:
+    given = json.loads((signed / FILE_NAME).read_text())
+    (signed / FILE_NAME).write_text(json.dumps({**given, "gate": value}))
+    with pytest.raises(ManifestError, match="field 'gate' must be an object"):
+        read_manifest(signed)
+
+
+def test_a_path_of_keys_that_a_list_of_paths_cannot_hold_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="a:b"):
+        Acceptance((tmp_path / "a:b.pub",)).to_environment()

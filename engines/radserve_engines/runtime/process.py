@@ -151,13 +151,14 @@ class ProcessRuntime:
         _log.error("the engine's process ended with status %s; starting it again", self._child.wait())
         while not self._closing.wait(_PAUSE_S):
             try:
-                child, connection, _ = self._start()
+                child, connection, manifest = self._start()
             except EngineFailed:
                 _log.exception("the engine could not be started again")
                 continue
             with self._sending:
                 self._connection.close()
                 self._child, self._connection = child, connection
+            self.manifest = manifest  # the folder may hold another engine by now, and answers name theirs
             if self._closing.is_set():
                 self._send(Stop())  # `close` spoke to the one before
             return
