@@ -30,8 +30,8 @@ from transformers import AutoModelForImageTextToText
 from transformers.generation.streamers import BaseStreamer
 
 from radserve_engines.evaluation.question_sets import load_sets
+from radserve_engines.families.model_inputs import ModelInputs
 from radserve_engines.manifest import EngineManifest, read_manifest
-from radserve_engines.model_inputs import ModelInputs
 from radserve_engines.prompt import PromptTemplate
 from radserve_engines.provenance import describe_machine, list_versions
 from radserve_engines.vqa_data import normalise

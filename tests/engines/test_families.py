@@ -10,7 +10,7 @@ import torch
 from radserve_engines.checkpoints.miniatures import list_miniatures, make_miniature, make_model
 from radserve_engines.errors import CheckpointError, ManifestError
 from radserve_engines.families import family_named, family_of, list_families, read_settings
-from radserve_engines.model_inputs import ModelInputs
+from radserve_engines.families.model_inputs import ModelInputs
 
 SIZES = [(56, 56), (64, 90), (300, 100), (40, 333), (224, 224)]
 

@@ -18,9 +18,9 @@ from radserve_engines.assets import demo_checkpoint
 from radserve_engines.errors import EngineError, EngineFailed
 from radserve_engines.evaluation import load_sets
 from radserve_engines.families import family_named
+from radserve_engines.families.model_inputs import ModelInputs
 from radserve_engines.generation import Delta, Generation, Sampling, joined
 from radserve_engines.manifest import EngineManifest, read_manifest
-from radserve_engines.model_inputs import ModelInputs
 from radserve_engines.prompt import PromptTemplate
 from radserve_engines.runtime.torch import TorchRuntime, find_tower, load_model
 from radserve_engines.runtime.vision_memory import remember

@@ -13,7 +13,7 @@ class Probe:
     """Noise from a fixed seed: every part of the model sees something. Raises CheckpointError as ModelInputs does."""
 
     def __init__(self, folder: Path) -> None:
-        from radserve_engines.model_inputs import ModelInputs
+        from radserve_engines.families.model_inputs import ModelInputs
 
         image = np.random.default_rng(0).integers(0, 256, (_SIDE, _SIDE, 3), np.uint8)
         inputs = ModelInputs(folder)

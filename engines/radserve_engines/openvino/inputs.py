@@ -22,7 +22,7 @@ class VisionInputs:
     """The vision merger's inputs for rendered images; `model` needs only its shape, its weights are in `engine`."""
 
     def __init__(self, model: Any, checkpoint: Path, engine: Path) -> None:
-        from radserve_engines.model_inputs import ModelInputs
+        from radserve_engines.families.model_inputs import ModelInputs
 
         self.checkpoint = ModelInputs(checkpoint)
         self._visual = model.model.visual

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from radserve_engines.families import family_named
-from radserve_engines.image_tokens import internvl_grid, phi4_grid, select_grid
+from radserve_engines.families.image_tokens import internvl_grid, phi4_grid, select_grid
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ def list_inputs(
     folder: Path, family: Family, samples: Sequence[Generation]
 ) -> Callable[[int], dict[str, Any]]:
     """A function from a sample's place to the model's inputs, made when they are wanted."""
-    from radserve_engines.model_inputs import ModelInputs
+    from radserve_engines.families.model_inputs import ModelInputs
 
     most = max((len(sample.images) for sample in samples), default=1)
     manifest = EngineManifest(

@@ -19,8 +19,8 @@ from transformers.generation.streamers import BaseStreamer
 
 from radserve_engines.errors import EngineFailed
 from radserve_engines.families import Family
+from radserve_engines.families.model_inputs import ModelInputs
 from radserve_engines.manifest import EngineManifest
-from radserve_engines.model_inputs import ModelInputs
 from radserve_engines.quantization.simulated import find_class, load_simulated
 from radserve_engines.quantization.unpacking import is_quantized
 from radserve_engines.runtime.answer import Answer

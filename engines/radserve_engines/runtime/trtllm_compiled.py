@@ -17,9 +17,9 @@ from typing import Any
 import torch
 
 from radserve_engines.errors import EngineFailed, ManifestError, QuestionRefused
+from radserve_engines.families.model_inputs import ModelInputs
 from radserve_engines.generation import Generation
 from radserve_engines.manifest import EngineManifest
-from radserve_engines.model_inputs import ModelInputs
 from radserve_engines.runtime.answer import Answer
 from radserve_engines.runtime.loop import EngineLoop
 from radserve_engines.runtime.protocol import Sink

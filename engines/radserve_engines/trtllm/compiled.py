@@ -14,7 +14,7 @@ from typing import Any
 
 from radserve_engines.errors import BuildRefused
 from radserve_engines.families import Family, read_settings
-from radserve_engines.image_tokens import select_grid
+from radserve_engines.families.image_tokens import select_grid
 from radserve_engines.precision import Precision
 from radserve_engines.trtllm.commands import Command, Value, find_examples, find_missing, run_commands
 from radserve_engines.trtllm.language_models import (

@@ -22,8 +22,8 @@ import torch
 from radserve_engines.checkpoints.miniatures import VOCABULARY, make_miniature
 from radserve_engines.errors import EngineFailed, ManifestError, QuestionRefused
 from radserve_engines.families import family_named
+from radserve_engines.families.model_inputs import ModelInputs
 from radserve_engines.manifest import digest_files, read_manifest, write_manifest
-from radserve_engines.model_inputs import ModelInputs
 from radserve_engines.runtime.trtllm import open_trtllm
 from radserve_engines.runtime.trtllm_compiled import CompiledRuntime
 from radserve_engines.runtime.trtllm_vision import build_prompt, join_tiles

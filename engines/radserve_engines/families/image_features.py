@@ -29,7 +29,7 @@ _KEPT = ("pixel_values", "image_grid_thw", "image_sizes", "batch_num_images")
 def load_features(family: Family, folder: Path, settings: Mapping[str, Any]) -> Features:
     """A function of the images of one question. Raises CheckpointError naming the processor's file."""
     if family.name == "phi4_multimodal":
-        from radserve_engines.phi4_crops import Phi4Crops
+        from radserve_engines.families.phi4_crops import Phi4Crops
 
         return Phi4Crops(settings)
     name = _PROCESSORS.get(family.name) or _tower_processor(settings)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import interpolate, pad
 
-from radserve_engines.image_tokens import phi4_grid, phi4_inner
+from radserve_engines.families.image_tokens import phi4_grid, phi4_inner
 
 _WHITE = 255.0
 

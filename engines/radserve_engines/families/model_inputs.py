@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from radserve_engines.errors import CheckpointError
 from radserve_engines.families import family_of, read_settings
-from radserve_engines.image_features import load_features
+from radserve_engines.families.image_features import load_features
 
 
 class ModelInputs:

@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from radserve_engines import image_tokens as counting
 from radserve_engines.errors import CheckpointError, ManifestError
+from radserve_engines.families import image_tokens as counting
 
 HEAD = "*lm_head*"
 Count = Callable[[Mapping[str, Any], int, int], int]
