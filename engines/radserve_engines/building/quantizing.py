@@ -44,7 +44,9 @@ def _quantize(plan: BuildPlan, note: Note) -> Record:
         plan.source,
         plan.quantized,
         plan.precision,
-        kv=plan.request.kv,
+        kv=None
+        if plan.path == "compiled"
+        else plan.request.kv,  # its converter has a cache format of its own
         samples=render_samples(plan),
         note=note,
     )

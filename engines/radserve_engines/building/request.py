@@ -20,6 +20,7 @@ from radserve_engines.precision import (
 )
 
 TARGETS = ("trtllm", "openvino", "torch")
+MOST_AT_ONCE = 64
 _FP8_GPUS = ("ada", "hopper", "blackwell")
 
 
@@ -28,7 +29,8 @@ class BuildRequest:
     """One engine to build. `policy` is a JSON file, `gpu` what it will run on, `key` the private key to sign with.
 
     `context_length` is question, images and answer in tokens; `samples` is how many of the calibration questions
-    count. `reference_answers` keeps the unquantized checkpoint's answers to the gate, for several builds of it.
+    count. `reference_answers` keeps the unquantized checkpoint's answers to the gate, for several builds of it; `fresh`
+    forgets these and the engine's, and asks again.
     """
 
     checkpoint: Path
@@ -41,13 +43,14 @@ class BuildRequest:
     gate: tuple[Path, ...] = ()
     gate_settings: GateSettings = field(default_factory=GateSettings)
     reference_answers: Path | None = None
+    fresh: bool = False
     key: Path | None = None
     name: str | None = None
     intended_use: str | None = None
     policy: Path | None = None
     gpu: Architecture | None = None
     tensor_parallel: int = 1
-    max_batch_size: int = 64
+    max_batch_size: int = MOST_AT_ONCE
     context_length: int | None = None
     samples: int = 256
     seed: int = 0
@@ -85,7 +88,7 @@ def _reason(request: BuildRequest, family: Family) -> str | None:
 def _reason_trtllm(request: BuildRequest, family: Family, precision: Precision) -> str | None:
     paths = [path for path in PATHS if path in family.paths]
     if not paths:
-        return f"TensorRT-LLM 1.2.1 has no path for {family.title}"
+        return f"TensorRT-LLM 1.2.1 has no path for {family.title}: {family.no_trtllm}"
     path = _trtllm_path(family, precision)
     if path is None:
         wanted, there = " or ".join(sorted(precision.trtllm_paths)), " and ".join(paths)

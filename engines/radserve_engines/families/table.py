@@ -31,7 +31,8 @@ class Family:
     `vision`, `projector` and `other` (an audio tower, built-in adapters) are wildcards of module names: those stay in
     bf16. `placeholder` stands for an image in the rendered prompt; `opening`, `image_token` once for each of the
     image's places, and `closing` take its seat before the prompt is tokenized. `builder_type` is TensorRT-LLM's
-    `build_multimodal_engine.py --model_type`, `tracker_type` the LLM API's model type; None where there is none.
+    `build_multimodal_engine.py --model_type`, None where there is none; `no_trtllm` says why TensorRT-LLM 1.2.1 takes
+    no checkpoint of a family that it is said to know.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Family:
     opening: str = ""
     closing: str = ""
     builder_type: str | None = None
-    tracker_type: str | None = None
+    no_trtllm: str = ""
 
     @property
     def excluded(self) -> tuple[str, ...]:
@@ -90,7 +91,6 @@ _FAMILIES = {
             _QWEN,
             count=counting.count_merged_patches,
             builder_type="qwen2_vl",
-            tracker_type="qwen2_vl",
         ),
         _row(
             ("qwen2_5_vl", "Qwen2_5_VLForConditionalGeneration", "Qwen2.5-VL"),
@@ -98,7 +98,6 @@ _FAMILIES = {
             "llm-api openvino",
             _QWEN,
             count=counting.count_merged_patches,
-            tracker_type="qwen2_5_vl",
         ),
         _row(
             ("qwen3_vl", "Qwen3VLForConditionalGeneration", "Qwen3-VL"),
@@ -106,7 +105,6 @@ _FAMILIES = {
             "llm-api",
             _QWEN,
             count=counting.count_qwen3_patches,
-            tracker_type="qwen3_vl",
         ),
         _row(
             ("llava", "LlavaForConditionalGeneration", "LLaVA"),
@@ -123,7 +121,6 @@ _FAMILIES = {
             _LLAVA,
             count=counting.count_tiles_unpadded,
             builder_type="llava_next",
-            tracker_type="llava_next",
         ),
         _row(
             ("llava_onevision", "LlavaOnevisionForConditionalGeneration", "LLaVA-OneVision"),
@@ -143,7 +140,6 @@ _FAMILIES = {
             image_token="<image_soft_token>",
             opening="\n\n<start_of_image>",
             closing="<end_of_image>\n\n",
-            tracker_type="gemma3",
         ),
         _row(
             ("blip-2", "Blip2ForConditionalGeneration", "BLIP-2"),
@@ -156,22 +152,21 @@ _FAMILIES = {
         _row(
             ("internvl", "InternVLForConditionalGeneration", "InternVL"),
             "<IMG_CONTEXT>",
-            "compiled",
+            "",
             _LLAVA,
             count=counting.count_internvl_tiles,
             opening="<img>",
             closing="</img>",
-            builder_type="internvl",
+            no_trtllm="its builder reads the authors' first checkpoints, with their remote code, not transformers'",
         ),
         _row(
             ("phi4_multimodal", "Phi4MultimodalForCausalLM", "Phi-4-MM"),
             "<|image|>",
-            "llm-api",
+            "",
             _PHI,
             count=counting.count_phi4_crops,
-            # TensorRT-LLM registers the authors' own class (phi4mm), and not this one of transformers.
             other=("*audio_embed*", "*.lora_*"),
-            tracker_type="phi4mm",
+            no_trtllm="its LLM API registers the authors' own class (phi4mm), with remote code, not transformers'",
         ),
     )
 }

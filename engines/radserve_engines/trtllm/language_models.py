@@ -54,11 +54,6 @@ def choose_converter(checkpoint: Path, family: Family, precision: Precision) -> 
             else "take --target torch"
         )
         raise BuildRefused(f"TensorRT-LLM has no compiled path for {family.title}: {near}")
-    if family.builder_type == "internvl":
-        raise BuildRefused(
-            "TensorRT-LLM's builder reads InternVL's first checkpoints (with their own remote code), not those of "
-            "transformers, and fetches an image processor from the network: take --target torch"
-        )
     kind = language_kind(checkpoint)
     converter = _CONVERTERS.get(kind)
     if converter is None:

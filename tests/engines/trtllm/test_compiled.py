@@ -148,7 +148,7 @@ def test_a_misspelt_or_ill_option_fails(options: dict[str, str | float | bool]) 
     [
         ("qwen2_5_vl", "qwen2_5_vl_text", "int8-sq", "no compiled path for Qwen2.5-VL"),
         ("gemma3", "gemma3_text", "int8-sq", "no compiled path"),
-        ("internvl", "qwen2", "bf16", "remote code"),
+        ("internvl", "qwen2", "bf16", "no compiled path"),
         ("blip-2", "t5", "int8", "no converter is known for the language model 't5'"),
         ("llava", "llama", "nvfp4", "does not make nvfp4"),
         ("llava", "llama", "int4-gptq", "GPTQ has quantized already"),
