@@ -44,9 +44,9 @@ from radserve_bench.wire import post
 from radserve_client.client import AsyncClient
 from radserve_client.running import running_server
 from radserve_engines.assets import demo_checkpoint, demo_engine
+from radserve_engines.checkpoints.digest import checkpoint_digest
 from radserve_engines.errors import ManifestError
 from radserve_engines.manifest import read_manifest
-from radserve_engines.sealing import checkpoint_digest
 from radserve_imaging import ImagePolicy, render
 from radserve_server.backend import Question
 from radserve_server.triton import TritonBackend

@@ -7,7 +7,10 @@ that the same command needs to go on after an interruption.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from radserve_engines.building.chat_template import FILE_NAME as TEMPLATE
 from radserve_engines.building.compiling import compile_engine
@@ -18,10 +21,10 @@ from radserve_engines.building.plan import BuildPlan, plan_build, tell_warnings
 from radserve_engines.building.quantizing import quantize
 from radserve_engines.building.request import BuildRequest
 from radserve_engines.building.stages import Record, Stages
-from radserve_engines.manifest import EngineManifest, digest_files, write_manifest
+from radserve_engines.checkpoints.digest import checkpoint_digest
+from radserve_engines.manifest import SIGNATURE_NAME, EngineManifest, digest_files, write_manifest
 from radserve_engines.provenance import list_versions
-from radserve_engines.sealing import checkpoint_digest
-from radserve_engines.signing import read_private_key, sign_engine
+from radserve_engines.signing import drop_stale_signature, fingerprint, read_private_key, sign_engine
 
 STAGES = ("read", "merge", "quantize", "compile", "evaluate and gate", "sign")
 
@@ -30,11 +33,17 @@ def build_engine(request: BuildRequest) -> EngineManifest:
     """Build, gate and sign; returns the manifest, whose gate says how it went. Raises EngineError."""
     plan = plan_build(request)
     calm_libraries()
-    claim(request.out, request.work)
-    stages = Stages(request.work, STAGES)
+    with claim(request.out, request.work):
+        return _run(plan, Stages(request.work, STAGES))
+
+
+def _run(plan: BuildPlan, stages: Stages) -> EngineManifest:
+    request = plan.request
     for warning in tell_warnings(plan):
         stages.say(f"warning: {warning}")
-    read = stages.run("read", {"files": list_files(request.checkpoint)}, lambda _: _read(plan))
+    # Other libraries may compute other weights, and the manifest says which ones did.
+    found = {"files": list_files(request.checkpoint), "tools": list_versions()}
+    read = stages.run("read", found, lambda _: _read(plan))
     given = {"adapters": [list_files(one) for one in request.adapters], "template": plan.template}
     merged = stages.run("merge", given, lambda _: _merge(plan), outputs=(plan.source / TEMPLATE,))
     quantize(plan, stages)
@@ -43,7 +52,11 @@ def build_engine(request: BuildRequest) -> EngineManifest:
     manifest = replace(manifest, checkpoint_sha256=read["sha256"], adapters=tuple(merged["sha256"]))
     manifest = replace(manifest, gate=judge(plan, manifest, stages))
     write_manifest(request.out, manifest)
-    stages.run("sign", {"manifest": manifest.digest}, lambda _: _sign(request))
+    key = read_private_key(request.key) if request.key else None
+    drop_stale_signature(request.out, key)
+    named = {"manifest": manifest.digest, "key": fingerprint(key.public_key()) if key else None}
+    outputs = (request.out / SIGNATURE_NAME,) if key else ()
+    stages.run("sign", named, lambda _: _sign(request.out, key), outputs=outputs)
     return manifest
 
 
@@ -70,8 +83,9 @@ def _merge(plan: BuildPlan) -> Record:
         write_plain(plan.checkpoint, plan.source)
     if not (plan.source / TEMPLATE).is_file():
         (plan.source / TEMPLATE).write_text(plan.template, "utf-8")
-    merged = {"merged_sha256": checkpoint_digest(plan.source)} if adapters else {}
-    return {**record, **merged, "sha256": [checkpoint_digest(one) for one in adapters]}
+    # `engine gate` knows by it what it is given, which has other files than the checkpoint: a template, no README.
+    merged = checkpoint_digest(plan.source)
+    return {**record, "merged_sha256": merged, "sha256": [checkpoint_digest(one) for one in adapters]}
 
 
 def _describe(plan: BuildPlan, options: Mapping[str, Any], stages: Stages) -> EngineManifest:
@@ -93,8 +107,7 @@ def _describe(plan: BuildPlan, options: Mapping[str, Any], stages: Stages) -> En
     )
 
 
-def _sign(request: BuildRequest) -> Record:
-    if request.key is None:
+def _sign(out: Path, key: Ed25519PrivateKey | None) -> Record:
+    if key is None:
         return {"signed": False}
-    signature = sign_engine(request.out, read_private_key(request.key))
-    return {"signed": True, "key": signature.key}
+    return {"signed": True, "key": sign_engine(out, key).key}

@@ -60,7 +60,7 @@ class Checkpoint:
     @property
     def digest(self) -> str:
         """SHA-256 over all files but a manifest; reads them all, so ask once."""
-        from radserve_engines.sealing import checkpoint_digest
+        from radserve_engines.checkpoints.digest import checkpoint_digest
 
         return checkpoint_digest(self.folder)
 

@@ -18,6 +18,7 @@ _STACK = (
 )
 _COLOURS = ("#7a9a3b", "#3f6b34", "#2f6db3", "#173f6e", "#e0a63f", "#c97a2b", "#7b4a94")
 _BOUND, _GAP, _LABEL_STEP = 145.0, 0.7, 0.062
+End = tuple[int, float, str, str]
 
 
 def draw_plan(plan: Plan, path: Path) -> None:
@@ -37,10 +38,12 @@ def draw_plan(plan: Plan, path: Path) -> None:
         figure = plt.figure(figsize=(14.5, height), layout="constrained")
         grid = figure.add_gridspec(max(1, len(names)), 2, width_ratios=(1.35, 1))
         _draw_memory(figure.add_subplot(grid[:, 0]), plan)
-        shared = None
+        shared, drawn = None, []
         for at, name in enumerate(names):
             shared = figure.add_subplot(grid[at, 1], sharex=shared, sharey=shared)
-            _draw_speed(shared, plan, name, last=at == len(names) - 1)
+            drawn.append((shared, _draw_speed(shared, plan, name, last=at == len(names) - 1)))
+        for axes, ends in drawn:  # once the shared axes have their last limits
+            _label_ends(axes, ends)
         question = plan.question
         asked = f"{question.batch} at once, {question.prompt:,} tokens in, {question.answer:,} out"
         title = (
@@ -100,7 +103,8 @@ def _draw_bar(axes: Any, row: Row, place: float) -> None:
     axes.text(102, place, said, va="center", fontsize=8.5, color=_RED if row.reason else _INK)
 
 
-def _draw_speed(axes: Any, plan: Plan, precision: str, last: bool) -> None:
+def _draw_speed(axes: Any, plan: Plan, precision: str, last: bool) -> list[End]:
+    """Returns where each line ends, with its name and colour."""
     order = list(GPUS)
     ends = []
     for row in _running(plan, precision):
@@ -128,10 +132,10 @@ def _draw_speed(axes: Any, plan: Plan, precision: str, last: bool) -> None:
         axes.set_xlabel("answers in flight (dot: the most that fit; dotted: as asked)")
     else:
         axes.tick_params(labelbottom=False)
-    _label_ends(axes, ends)
+    return ends
 
 
-def _label_ends(axes: Any, ends: list[tuple[int, float, str, str]]) -> None:
+def _label_ends(axes: Any, ends: list[End]) -> None:
     """Names in a column right of the axes, each at its line's end or pushed clear of the one below."""
     axes.figure.canvas.draw()
     inverse = axes.transAxes.inverted()
