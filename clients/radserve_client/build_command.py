@@ -88,6 +88,7 @@ def _add_judging(parser: argparse.ArgumentParser, name: str, *, required: bool =
         metavar="DIR",
         help="where the checkpoint's answers are kept, for several engines of it",
     )
+    add("--fresh", action="store_true", help="forget the gate's answers, the checkpoint's too, and ask again")
     add("--key", type=Path, metavar="FILE", help="private key to sign with: radserve engine key FILE")
 
 
@@ -106,6 +107,7 @@ def _build(given: argparse.Namespace) -> int:
             gate=tuple(given.sets),
             gate_settings=_gate_settings(given),
             reference_answers=given.reference_answers,
+            fresh=given.fresh,
             key=given.key,
             name=given.name,
             intended_use=given.intended_use,
@@ -133,6 +135,7 @@ def _gate(given: argparse.Namespace) -> int:
             key=given.key,
             out=given.out,
             reference_answers=given.reference_answers,
+            fresh=given.fresh,
         )
         return gate_engine(request)
 
@@ -147,7 +150,7 @@ def _gate_settings(given: argparse.Namespace) -> Any:
     if given.thresholds:
         try:
             thresholds = Thresholds.from_json(json.loads(given.thresholds.read_text("utf-8")))
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, ValueError) as error:
             raise BuildRefused(f"--thresholds {given.thresholds}: {error}") from error
     return GateSettings(thresholds=thresholds, limit=given.gate_limit)
 
@@ -163,9 +166,12 @@ def _explained(work: Any) -> Any:
 
 def _tell(manifest: Any, folder: Path) -> int:
     from radserve_engines.building.tables import aligned_table, engine_rows
+    from radserve_engines.manifest import SIGNATURE_NAME
 
     print(aligned_table(engine_rows([folder])))
     print(f"\n{folder}: {manifest.digest}")
     for reason in manifest.gate.get("reasons", ()):
         print(f"  - {reason}", file=sys.stderr)
+    if not (folder / SIGNATURE_NAME).is_file():
+        print(f"not signed, so no server takes it: radserve engine sign {folder} --key FILE", file=sys.stderr)
     return 0 if manifest.gate["status"] in ("passed", "simulated") else NOT_PASSED

@@ -179,6 +179,18 @@ def test_a_link_to_nothing_yet_is_refused(signed: Path, acceptance: Acceptance, 
         acceptance.accept(signed)
 
 
+def swapping(read: Callable[..., Any], watched: Path, other: bytes) -> Callable[..., Any]:
+    """Reads as before; once `watched` was read it holds `other`."""
+
+    def swap(path: Path, *given: str) -> Any:
+        data = read(path, *given)
+        if path == watched:
+            path.write_bytes(other)
+        return data
+
+    return swap
+
+
 def test_the_manifest_that_is_verified_is_the_one_that_is_believed(
     signed: Path, acceptance: Acceptance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,14 +198,7 @@ def test_the_manifest_that_is_verified_is_the_one_that_is_believed(
     honest = (signed / FILE_NAME).read_bytes()
     (signed / FILE_NAME).write_bytes(honest.replace(b'"passed"', b'"failed"'))
     for name in ("read_bytes", "read_text"):
-
-        def swap(path: Path, *given: str, read: Any = getattr(Path, name)) -> Any:
-            data = read(path, *given)
-            if path == signed / FILE_NAME:
-                path.write_bytes(honest)
-            return data
-
-        monkeypatch.setattr(Path, name, swap)
+        monkeypatch.setattr(Path, name, swapping(getattr(Path, name), signed / FILE_NAME, honest))
     with pytest.raises(SignatureError, match="was changed after it was signed"):
         acceptance.accept(signed)
 

@@ -1,12 +1,18 @@
 """Files on their way from checkpoint to engine."""
 
+import contextlib
+import fcntl
 import os
 import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TextIO
 
+from radserve_engines.building.stages import LOG_NAME
 from radserve_engines.errors import BuildRefused
 from radserve_engines.manifest import FILE_NAME, SIGNATURE_NAME
 
+_LOCK, _MARK = "lock", "meant-for"
 # What a checkpoint folder may hold besides that no engine needs, and that an engine folder must not hold.
 _LEFT_OUT = (
     "README",
@@ -20,22 +26,66 @@ _LEFT_OUT = (
 )
 
 
-def claim(out: Path, work: Path) -> None:
-    """Make the engine's folder. Raises BuildRefused for one with files that no build put there."""
+@contextlib.contextmanager
+def claim(out: Path, work: Path) -> Iterator[None]:
+    """Make the engine's folder, and hold it against other builds.
+
+    Raises BuildRefused for one with files that no build put there, and while another build is at it.
+    """
     if out.exists() and not out.is_dir():
         raise BuildRefused(f"--out {out} is a file")
-    if out.is_dir() and any(out.iterdir()) and not work.is_dir():
+    if out.is_dir() and any(out.iterdir()) and not (work / LOG_NAME).is_file():
         raise BuildRefused(
-            f"--out {out} is not empty, and no build of it is under way ({work.name} is not there): take another folder"
+            f"--out {out} is not empty, and no build of it is under way ({work.name}/{LOG_NAME} is not there): take "
+            "another folder"
         )
-    out.mkdir(parents=True, exist_ok=True)
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / _LOCK).open("w") as lock:
+        _lock(lock, work)
+        out.mkdir(parents=True, exist_ok=True)
+        yield
+
+
+def _lock(lock: TextIO, work: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BuildRefused(
+            f"another build is at work in {work}: wait for it, or take another --out"
+        ) from error
+    except OSError:
+        pass  # some network file systems have no locks
+
+
+def refuse_overlap(out: Path, work: Path, folders: Mapping[str, Path], files: Mapping[str, Path]) -> None:
+    """What a build reads must not lie where it empties folders, nor hold them. Raises BuildRefused."""
+    own, beside = out.resolve(), work.resolve()
+    for option, place in (*folders.items(), *files.items()):
+        if place.resolve().is_relative_to(own):
+            raise BuildRefused(f"{option} {place} lies in --out, which the build empties: take another --out")
+    for option, place in folders.items():
+        if place.resolve().is_relative_to(beside) or own.is_relative_to(place.resolve()):
+            raise BuildRefused(
+                f"{option} {place} overlaps with --out {out} or {work.name}: take another --out"
+            )
 
 
 def empty(folder: Path) -> None:
-    """Remove what an earlier attempt left in a folder that the build owns, and make it again."""
-    if folder.is_dir():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+    """Remove what an earlier attempt left in a folder that the build owns; a link or a mount itself stays."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def renew(folder: Path, meant_for: str) -> None:
+    """Empty a folder of the build's own, unless what it holds was `meant_for` the same."""
+    mark = folder / _MARK
+    if not mark.is_file() or mark.read_text("utf-8") != meant_for:
+        empty(folder)
+        mark.write_text(meant_for, "utf-8")
 
 
 def list_files(folder: Path) -> list[list[str | int]]:

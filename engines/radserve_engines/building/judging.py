@@ -1,13 +1,17 @@
 """The stage that judges: the engine on its own runtime where that is here, else on what PyTorch computes for it."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from radserve_engines.building.folders import renew
 from radserve_engines.building.plan import BuildPlan
-from radserve_engines.building.reference import open_answerer, open_reference
+from radserve_engines.building.reference import describe_reference, open_answerer, open_reference
 from radserve_engines.building.stages import Record, Stages
+from radserve_engines.evaluation import QuestionSet
 from radserve_engines.evaluation.asking import Answerer
 from radserve_engines.gating import run_gate
 from radserve_engines.manifest import EngineManifest
@@ -32,17 +36,43 @@ def judge(plan: BuildPlan, manifest: EngineManifest, stages: Stages) -> Record:
         if not plan.gate:
             return NOT_RUN
         stages.say(f"answers and verdict go to {request.work / ANSWERS}")
+        kept = request.reference_answers
+        renew_answers(request.work, manifest, plan.gate, request.gate_settings.limit, kept)
         return run_gate(
             open_engine(plan.request.out, plan.weights, manifest),
             open_reference(plan.source, manifest),
             plan.gate,
             request.work / ANSWERS,
             request.gate_settings,
-            reference_out=request.reference_answers or request.work / REFERENCE_ANSWERS,
+            reference_out=kept or request.work / REFERENCE_ANSWERS,
             simulated=simulated,
+            fresh=request.fresh,
         )
 
-    return stages.run("evaluate and gate", inputs, work)
+    return stages.run(
+        "evaluate and gate", inputs, work, holds=lambda gate: not request.fresh and not has_errors(gate)
+    )
+
+
+def renew_answers(
+    work: Path,
+    manifest: EngineManifest,
+    sets: Sequence[QuestionSet],
+    limit: int | None,
+    reference_answers: Path | None,
+) -> None:
+    """Forget answers of another engine, or to other questions; not in a folder that the user named for them."""
+    asked = [[one.name, one.sha256] for one in sets]
+    folders = {ANSWERS: manifest.digest}
+    if reference_answers is None:
+        folders[REFERENCE_ANSWERS] = describe_reference(manifest).digest
+    for name, digest in folders.items():
+        renew(work / name, json.dumps({"of": digest, "sets": asked, "limit": limit}))
+
+
+def has_errors(gate: Record) -> bool:
+    """Whether questions ended in errors: those may pass, and are asked again by the same command."""
+    return any((gate.get("errors"), gate.get("reference_errors")))
 
 
 def is_simulated(manifest: EngineManifest) -> bool:

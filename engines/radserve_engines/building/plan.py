@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from radserve_engines.building.chat_template import find_template
+from radserve_engines.building.folders import refuse_overlap
 from radserve_engines.building.policy import Conduct, choose_conduct
-from radserve_engines.building.request import BuildRequest, choose_path
+from radserve_engines.building.request import MOST_AT_ONCE, BuildRequest, choose_path
 from radserve_engines.checkpoints import Checkpoint, read_checkpoint
 from radserve_engines.errors import BuildRefused
 from radserve_engines.evaluation import QuestionSet, load_sets
@@ -88,6 +89,7 @@ class BuildPlan:
 
 def plan_build(request: BuildRequest) -> BuildPlan:
     """Read and check. Raises EngineError with the way out."""
+    _check_places(request)
     checkpoint = read_checkpoint(request.checkpoint)
     path = choose_path(request, checkpoint.family)
     precision = precision_named(request.precision)
@@ -113,13 +115,40 @@ def plan_build(request: BuildRequest) -> BuildPlan:
     return plan
 
 
+def _check_places(request: BuildRequest) -> None:
+    """Nothing that the build reads is emptied by it."""
+    if request.out.name in ("", ".."):
+        raise BuildRefused(f"--out {request.out} has no name of its own: give the engine's folder one")
+    folders = {"--checkpoint": request.checkpoint}
+    folders |= {f"--adapter ({place})": one for place, one in enumerate(request.adapters, 1)}
+    files = {f"--calibration ({place})": one for place, one in enumerate(request.calibration, 1)}
+    files |= {f"--gate ({place})": one for place, one in enumerate(request.gate, 1)}
+    given = {
+        "--policy": request.policy,
+        "--key": request.key,
+        "--reference-answers": request.reference_answers,
+    }
+    files |= {option: one for option, one in given.items() if one is not None}
+    refuse_overlap(request.out, request.work, folders, files)
+
+
 def tell_warnings(plan: BuildPlan) -> Iterator[str]:
-    """What a build can do without, but its user will miss."""
+    """What a build can do without, but its user will miss; and what it was given for nothing."""
     request = plan.request
+    runs_as_it_is = not plan.precision.quantized and (request.target == "torch" or plan.path == "llm-api")
+    if request.calibration and runs_as_it_is:
+        yield f"--calibration is not used: {plan.precision.name} is not calibrated"
+    if request.target != "trtllm":
+        given = {"--gpu": request.gpu is not None, "--max-batch": request.max_batch_size != MOST_AT_ONCE}
+        for option in (name for name, is_given in given.items() if is_given):
+            yield f"{option} is not used: it is for --target trtllm"
     if not request.gate:
         yield "no --gate: the engine will not have been through its gate, and no server takes it"
     if request.key is None:
-        yield f"no --key: the engine will be unsigned, and no server takes it: radserve engine sign {request.out}"
+        yield (
+            f"no --key: the engine will be unsigned, and no server takes it. Sign it with: "
+            f"radserve engine sign {request.out} --key FILE"
+        )
     if plan.conduct.origin.startswith("derived"):
         yield (
             f"the image policy is {plan.conduct.origin}: if the checkpoint was tuned on other windows or sizes, say so "

@@ -38,16 +38,19 @@ class Stages:
         work: Callable[[Note], Record],
         *,
         outputs: tuple[Path, ...] = (),
+        holds: Callable[[Record], bool] = lambda _: True,
     ) -> Record:
-        """The record, from earlier if the inputs are the same and the outputs there. Raises what `work` does."""
+        """The record, from earlier if inputs are the same, outputs there, and it `holds`. Raises what `work` does."""
         digest = _digest([inputs, *self._records.values()])
         place = f"[{self._names.index(name) + 1}/{len(self._names)}] {name}"
         known = self._known.get(name)
-        if known and known["inputs"] == digest and all(path.exists() for path in outputs):
+        done = known and known["inputs"] == digest and all(path.exists() for path in outputs)
+        if known and done and holds(known["record"]):
             self.say(f"{place}: done before")
             self._records[name] = known
             return dict(known["record"])
         self.say(f"{place} …")
+        self._forget(name)
         began = time.monotonic()
         with self._explained(place):
             record = dict(work(self._noting(place)))
@@ -93,6 +96,11 @@ class Stages:
                 self.say(f"{place}: {done} of {total}")
 
         return note
+
+    def _forget(self, name: str) -> None:
+        """What is begun again is not done, even should it die halfway and the next command be the one before."""
+        if self._known.pop(name, None) is not None:
+            self._write()
 
     def _write(self) -> None:
         """Later stages that were known keep their records: they count only if their inputs are the same again."""

@@ -126,5 +126,5 @@ def _refuse_another(folder: Path, run: Mapping[str, Any]) -> None:
         if earlier.get(name) != run[name]:
             raise EvaluationError(
                 f"{folder} holds answers of another run: its {name} was {earlier.get(name)!r}, now it is "
-                f"{run[name]!r}. Take another --out, or begin anew with --fresh"
+                f"{run[name]!r}. Take another folder, or begin anew with --fresh"
             )

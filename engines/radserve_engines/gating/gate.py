@@ -43,18 +43,19 @@ def run_gate(
     *,
     reference_out: Path,
     simulated: bool = False,
+    fresh: bool = False,
 ) -> dict[str, Any]:
     """The manifest's `gate` block, also in `out`/gate.json and, with matplotlib, gate.png.
 
     `reference_out` keeps the checkpoint's answers, for the next engine of it. `simulated` says that the engine's own
-    runtime was not at hand and PyTorch computed its numbers: that can fail an engine, but not pass it. Raises
-    EvaluationError; what was answered stays, and the same call goes on.
+    runtime was not at hand and PyTorch computed its numbers: that can fail an engine, but not pass it. `fresh` forgets
+    what both folders hold. Raises EvaluationError; what was answered stays, and the same call goes on.
     """
     asking = settings.asking()
     print("gate: the unquantized checkpoint answers", file=sys.stderr)
-    theirs = collect_answers(reference, sets, reference_out, asking)
+    theirs = collect_answers(reference, sets, reference_out, asking, fresh=fresh)
     print("gate: the engine answers", file=sys.stderr)
-    ours = collect_answers(engine, sets, out, asking)
+    ours = collect_answers(engine, sets, out, asking, fresh=fresh)
     verdict = judge_engine(ours, theirs, settings.thresholds)
     block = _describe(verdict, ours, theirs, sets, settings, simulated)
     (out / RECORD).write_text(json.dumps(block, indent=2, ensure_ascii=False) + "\n", "utf-8")

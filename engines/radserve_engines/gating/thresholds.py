@@ -39,6 +39,8 @@ class Thresholds:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Thresholds":
         """Absent fields take their defaults. Raises BuildRefused naming an unknown or ill one."""
+        if not isinstance(value, Mapping):
+            raise BuildRefused(f"thresholds must be a JSON object, not {value!r}")
         known = [field.name for field in fields(cls)]
         for name in value:
             if name not in known:

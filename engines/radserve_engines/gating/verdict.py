@@ -14,6 +14,8 @@ from radserve_engines.evaluation.sensitivity import Sensitivity, measure_sensiti
 from radserve_engines.gating.thresholds import Thresholds
 
 _CHANGED_CONDITIONS = CONDITIONS[1:]
+# More per cent of questions than this that the checkpoint alone could not answer, and it is no measure.
+_MOST_UNMEASURED = 1.0
 # Below this share of changed answers the checkpoint itself does not look, and nothing can be held against it.
 _LEAST_REFERENCE_CHANGE = 5.0
 
@@ -44,7 +46,11 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`reasons` is empty for an engine that passes. Repetitions and errors are counts over all that was asked."""
+    """`reasons` is empty for an engine that passes. Repetitions and errors are counts over all that was asked.
+
+    `images` are those of questions that both answered; `unmeasured`: questions that the checkpoint alone could not
+    answer; `silent`: no answer of the engine came with log-probabilities.
+    """
 
     thresholds: Thresholds
     images: int
@@ -53,7 +59,9 @@ class Verdict:
     sight: Mapping[str, Sight]
     repetitions: tuple[int, int]
     not_finite: int
+    silent: bool
     errors: tuple[str, ...]
+    unmeasured: tuple[str, ...]
     reasons: tuple[str, ...]
 
     @property
@@ -73,6 +81,7 @@ class Verdict:
             "repetitions": {"engine": ours, "reference": theirs},
             "not_finite": self.not_finite,
             "errors": len(self.errors),
+            "reference_errors": len(self.unmeasured),
             "reasons": list(self.reasons),
         }
 
@@ -85,13 +94,15 @@ def judge_engine(engine: Answers, reference: Answers, thresholds: Thresholds) ->
     identity = reference.identity.to_json()
     verdict = Verdict(
         thresholds=thresholds,
-        images=len({one.ask.item.image for one in original}),
+        images=len({one.ask.item.image for one in original if _both_answered(one, theirs)}),
         overall=compare(original, theirs, identity, seed),
         modalities=_compare_modalities(original, theirs, identity, seed),
         sight={name: _see(engine, reference, name) for name in _CHANGED_CONDITIONS},
         repetitions=(_count_repetitions(engine), _count_repetitions(reference)),
         not_finite=sum(_is_not_finite(one.outcome) for one in engine.judged),
-        errors=_new_errors(engine, theirs),
+        silent=all(one.outcome.logprob is None for one in engine.judged),
+        errors=_errors_alone(engine, reference),
+        unmeasured=_errors_alone(reference, engine),
         reasons=(),
     )
     reasons = [*_tell_faults(verdict, len(engine.judged)), *_tell_losses(verdict), *_tell_blindness(verdict)]
@@ -127,13 +138,13 @@ def _is_not_finite(outcome: Outcome) -> bool:
     return outcome.logprob is not None and not math.isfinite(outcome.logprob)
 
 
-def _new_errors(engine: Answers, theirs: Mapping[Key, Outcome]) -> tuple[str, ...]:
-    """What the engine could not answer though the checkpoint could: an unreadable image is not its fault."""
-    failed = [one for one in engine.judged if one.outcome.error is not None]
+def _errors_alone(answers: Answers, other: Answers) -> tuple[str, ...]:
+    """What one could not answer though the other could: an image that neither can read is nobody's fault."""
+    answered = {one.ask.key for one in other.judged if one.outcome.error is None}
     return tuple(
-        str(one.outcome.error)
-        for one in failed
-        if (other := theirs.get(one.ask.key)) is not None and other.error is None
+        one.outcome.error
+        for one in answers.judged
+        if one.outcome.error is not None and one.ask.key in answered
     )
 
 
@@ -146,6 +157,13 @@ def _tell_faults(verdict: Verdict, asked: int) -> Iterator[str]:
         )
     if verdict.not_finite:
         yield f"{verdict.not_finite} of {asked} answers have log-probabilities that are not finite"
+    if verdict.silent:
+        yield "no answer came with log-probabilities: nothing says that the logits are finite"
+    if 100 * len(verdict.unmeasured) > _MOST_UNMEASURED * asked:
+        yield (
+            f"the unquantized checkpoint could not answer {len(verdict.unmeasured)} of {asked} questions that the "
+            f"engine answers, and is no measure; the first error says: {verdict.unmeasured[0]}"
+        )
     if verdict.errors:
         yield (
             f"{len(verdict.errors)} questions that the checkpoint answers end in an error; the first says: "

@@ -59,6 +59,22 @@ def test_a_stage_whose_output_is_gone_is_done_again(tmp_path: Path) -> None:
     assert done()
 
 
+def test_a_stage_that_was_begun_again_is_not_done(tmp_path: Path) -> None:
+    """Second from other inputs, which breaks: what it leaves is not what it made from the inputs before."""
+    run(tmp_path)
+    with pytest.raises(CheckpointError):
+        run(tmp_path, second=2, fails="second")
+    assert run(tmp_path)[0] == "second"
+
+
+def test_a_record_that_does_not_hold_is_made_again(tmp_path: Path) -> None:
+    made = []
+    for holds in (True, False, True):
+        stages = Stages(tmp_path, ("only",))
+        stages.run("only", {}, lambda _: {"errors": made.append(1)}, holds=lambda _, holds=holds: holds)
+    assert len(made) == 2
+
+
 def test_records_that_cannot_be_read_are_told_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_text("{")
     with pytest.raises(BuildFailed, match="remove it to begin anew"):

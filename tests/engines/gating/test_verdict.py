@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -173,6 +174,40 @@ def test_an_image_that_neither_can_read_is_not_the_engine_s_fault() -> None:
     assert judge_engine(answers(say), answers(say), Thresholds()).passed
 
 
+def failing(which: Callable[[int], bool]) -> Say:
+    def say(ask: Ask, number: int) -> Outcome:
+        return Outcome(error="out of memory") if which(number) else truth(ask, number)
+
+    return say
+
+
+def test_a_checkpoint_that_could_not_answer_is_no_measure() -> None:
+    """A few questions may be lost; with more, what is compared is only what the checkpoint could do."""
+    few = judge_engine(answers(truth), answers(failing(lambda n: n < 10)), Thresholds())
+    assert few.passed and few.to_json()["reference_errors"] == 30
+    many = judge_engine(answers(truth), answers(failing(lambda n: n < 11)), Thresholds())
+    assert [told.partition(" questions")[0] for told in many.reasons] == [
+        "the unquantized checkpoint could not answer 33 of 3000"
+    ]
+
+
+def test_images_that_nobody_could_read_do_not_count_as_seen() -> None:
+    say = failing(lambda number: number >= 29 * PER_IMAGE)
+    bars = Thresholds(least_questions=100, modality_questions=1000)
+    found = judge_engine(answers(say), answers(say), bars)
+    assert found.images == 29
+    assert found.reasons == ("116 questions on 29 images are too few to tell; the least are 100 on 30",)
+
+
+def test_an_engine_without_any_log_probability_does_not_pass_as_finite() -> None:
+    def silent(ask: Ask, number: int) -> Outcome:
+        return replace(truth(ask, number), logprob=None)
+
+    assert verdict(silent).reasons == (
+        "no answer came with log-probabilities: nothing says that the logits are finite",
+    )
+
+
 def test_endless_repetitions_fail_it() -> None:
     def say(ask: Ask, number: int) -> Outcome:
         more = {"finish_reason": "repetition"} if number < 20 else {}
@@ -200,6 +235,12 @@ def test_too_few_questions_tell_nothing() -> None:
 )
 def test_an_ill_threshold_is_refused_by_name(given: dict[str, object], message: str) -> None:
     with pytest.raises(BuildRefused, match=message):
+        Thresholds.from_json(given)
+
+
+@pytest.mark.parametrize("given", [3, None, "abc", [1]])
+def test_thresholds_that_are_no_object_are_refused(given: Any) -> None:
+    with pytest.raises(BuildRefused, match="must be a JSON object"):
         Thresholds.from_json(given)
 
 
