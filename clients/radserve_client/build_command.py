@@ -12,7 +12,8 @@ from radserve_client.numbers import positive
 _PRECISIONS = ("bf16", "fp8", "int8", "int8-sq", "int4-awq", "int4-gptq", "w4a8-awq", "nvfp4")
 _GATE = "judged questions: the engine has to answer them as the unquantized checkpoint does"
 _BUILD_EPILOG = (
-    "Run the same command again after an interruption: what is done is not done again. Records, logs, answers and the "
+    "--adapter, --calibration and --gate can be given several times; all precisions but bf16 need --calibration. Run "
+    "the same command again after an interruption: what is done is not done again. Records, logs, answers and the "
     "intermediate checkpoints lie in OUT.build. Exit status: 0 when the gate passed (or passed in simulation, where "
     "TensorRT-LLM is not at hand), 3 when it failed or was not run."
 )
@@ -29,9 +30,26 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     build.set_defaults(run=_build, extra="build")
     add = build.add_argument
     add("--checkpoint", type=Path, required=True, metavar="DIR", help="Hugging Face checkpoint (safetensors)")
-    add("--adapter", type=Path, action="append", default=[], metavar="LORA", help="PEFT adapter; in order")
-    add("--target", required=True, choices=("trtllm", "openvino", "torch"))
-    add("--precision", default="bf16", choices=_PRECISIONS)
+    add(
+        "--adapter",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="LORA",
+        help="PEFT adapter to merge; in order",
+    )
+    add(
+        "--target",
+        required=True,
+        choices=("trtllm", "openvino", "torch"),
+        help="what runs it: TensorRT-LLM on NVIDIA's GPUs, OpenVINO on CPUs, PyTorch anywhere",
+    )
+    add(
+        "--precision",
+        default="bf16",
+        choices=_PRECISIONS,
+        help="of the language model (default: bf16); docs/engines.md says which goes where",
+    )
     add("--kv", choices=("fp8", "int8"), help="quantize the KV cache too; off unless asked for")
     add(
         "--calibration",
@@ -43,14 +61,18 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     )
     add("--samples", type=positive, default=256, metavar="N", help="how many of them (default: 256)")
     _add_judging(build, "--gate")
-    add("--out", type=Path, required=True, metavar="DIR")
+    add("--out", type=Path, required=True, metavar="DIR", help="the engine's folder")
     add("--name", help="the model's name in requests (default: the folder's)")
     add("--intended-use", metavar="TEXT", help="told with every answer")
     add("--policy", type=Path, metavar="FILE.json", help="image policy that the checkpoint was tuned on")
     add("--context", type=positive, metavar="N", help="question, images and answer, in tokens")
-    add("--gpu", choices=("ampere", "ada", "hopper", "blackwell"), help="what it will run on")
-    add("--tensor-parallel", type=positive, default=1, metavar="N", help="GPUs that share the engine")
-    add("--max-batch", type=positive, default=64, metavar="N", help="answers at once (default: 64)")
+    add(
+        "--gpu",
+        choices=("ampere", "ada", "hopper", "blackwell"),
+        help="what it will run on (for --target trtllm)",
+    )
+    add("--tensor-parallel", type=positive, default=1, metavar="N", help="GPUs that share it (trtllm)")
+    add("--max-batch", type=positive, default=64, metavar="N", help="answers at once (trtllm; default: 64)")
 
 
 def _add_gate(gate: argparse.ArgumentParser) -> None:

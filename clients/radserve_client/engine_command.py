@@ -128,6 +128,7 @@ def _key(given: argparse.Namespace) -> None:
 
 
 def _sign(given: argparse.Namespace) -> None:
+    from radserve_engines.acceptance import check_gate
     from radserve_engines.errors import EngineError
     from radserve_engines.manifest import read_manifest
     from radserve_engines.signing import read_private_key, sign_engine
@@ -135,6 +136,7 @@ def _sign(given: argparse.Namespace) -> None:
     try:
         key = read_private_key(given.key)
         manifest = read_manifest(given.engine)
+        check_gate(given.engine, manifest)
         signature = sign_engine(given.engine, key)
     except EngineError as error:
         raise RadserveError(str(error)) from error

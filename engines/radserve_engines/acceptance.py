@@ -59,19 +59,19 @@ class Acceptance:
         verify_engine(folder, data, trusted)
         manifest = parse_manifest(folder, data)
         check_files(folder, manifest)
-        _check_words(folder, manifest)
+        if manifest.chat_template not in manifest.files:
+            raise ManifestError(
+                f"{folder / FILE_NAME}: the chat template {manifest.chat_template!r} is not one of its files"
+            )
+        check_gate(folder, manifest)
         status = str(manifest.gate.get("status", "not run"))
         if status != "passed" and not self.allow_ungated:
             raise ManifestError(_refusal(folder, manifest, status))
         return manifest
 
 
-def _check_words(folder: Path, manifest: EngineManifest) -> None:
-    """Raises ManifestError for a manifest that contradicts itself: whoever signed it was not the build."""
-    if manifest.chat_template not in manifest.files:
-        raise ManifestError(
-            f"{folder / FILE_NAME}: the chat template {manifest.chat_template!r} is not one of its files"
-        )
+def check_gate(folder: Path, manifest: EngineManifest) -> None:
+    """Raises ManifestError for a gate that contradicts itself, or passed another engine than this one."""
     if manifest.gate.get("status") != "passed":
         return
     judged = manifest.gate.get("judged", {"digest": manifest.judged_digest})

@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 
+from radserve_client.cli import main
 from radserve_engines.acceptance import TRUSTED_VARIABLE, UNGATED_VARIABLE, Acceptance
 from radserve_engines.assets import demo_engine
 from radserve_engines.errors import ManifestError, SignatureError
@@ -220,6 +221,17 @@ def test_a_gate_that_contradicts_its_engine_or_itself_is_refused_whatever_is_all
     for allowed in (False, True):
         with pytest.raises(ManifestError, match=message):
             Acceptance(acceptance.trusted_keys, allow_ungated=allowed).accept(copied_engine)
+
+
+def test_nobody_signs_the_gate_of_another_engine(
+    copied_engine: Path, sign_off: SignOff, signing_key: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A window was changed by hand in a manifest that had passed: `sign` would make it look judged."""
+    sign_off(copied_engine, judged={"digest": "sha256:before"})
+    (copied_engine / SIGNATURE_NAME).unlink()
+    assert main(["engine", "sign", str(copied_engine), "--key", str(signing_key)]) == 1
+    assert "the gate of another engine" in capsys.readouterr().err
+    assert not (copied_engine / SIGNATURE_NAME).exists()
 
 
 def test_a_chat_template_outside_the_signed_files_is_refused(

@@ -76,7 +76,7 @@ class Stages:
     def _explained(self, place: str) -> Iterator[None]:
         try:
             yield
-        except (EngineError, OSError) as error:
+        except _told_errors() as error:
             self.say(f"{place}: {error}")
             if isinstance(error, EngineError):
                 raise
@@ -108,6 +108,15 @@ class Stages:
         partial = self.folder / f"{FILE_NAME}.partial"
         partial.write_text(json.dumps(self._known, indent=2, ensure_ascii=False) + "\n", "utf-8")
         partial.replace(self.folder / FILE_NAME)
+
+
+def _told_errors() -> tuple[type[Exception], ...]:
+    """Ours, and what a full disk raises; safetensors has its own, and is not installed wherever this is imported."""
+    try:
+        from safetensors import SafetensorError
+    except ModuleNotFoundError:
+        return EngineError, OSError
+    return EngineError, OSError, SafetensorError
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

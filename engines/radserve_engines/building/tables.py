@@ -1,9 +1,10 @@
 """Engines side by side: precision, size, what the gate found, and whether they are signed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from radserve_engines.gating.thresholds import Thresholds
 from radserve_engines.manifest import EngineManifest, read_manifest
 from radserve_engines.signing import read_signature
 
@@ -38,18 +39,28 @@ def tell_engine(folder: Path) -> list[str]:
     manifest = read_manifest(folder)
     signature = read_signature(folder)
     gate = manifest.gate
+    signed = f"by key {signature.key[:16]}…; a server checks it" if signature else "none: no server takes it"
     lines = [
         f"{manifest.name}: {manifest.family}, {manifest.precision}, for {manifest.target}",
         f"  digest      {manifest.digest}",
         f"  checkpoint  {manifest.checkpoint_sha256}"
         + "".join(f"\n  adapter     {one}" for one in manifest.adapters),
         f"  files       {len(manifest.files)}, {_megabytes(folder, manifest):.1f} MB, as the manifest says",
-        f"  signature   {f'by key {signature.key[:16]}…' if signature else 'none: no server takes it'}",
+        f"  signature   {signed}",
         f"  images      {manifest.image_policy.width} × {manifest.image_policy.height}, {manifest.image_policy.fit}",
         f"  use         {manifest.intended_use}",
         f"  gate        {gate.get('status')}",
     ]
-    return [*lines, *(f"    - {reason}" for reason in gate.get("reasons", ()))]
+    changed = [f"    - {name} {value:g} instead of {usual:g}" for name, value, usual in _other_bars(gate)]
+    return [*lines, *(f"    - {reason}" for reason in gate.get("reasons", ())), *changed]
+
+
+def _other_bars(gate: Mapping[str, Any]) -> Iterator[tuple[str, float, float]]:
+    """Thresholds that are not the defaults, so that nobody takes a gate left open for the usual one."""
+    usual = Thresholds().to_json()
+    for name, value in gate.get("thresholds", {}).items():
+        if name in usual and value != usual[name]:
+            yield name, value, usual[name]
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:

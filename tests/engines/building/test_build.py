@@ -156,3 +156,4 @@ def test_engines_are_told_side_by_side(wish: Wish) -> None:
     assert markdown_table(rows).count("\n| ") == 4
     told = "\n".join(tell_engine(request.out))
     assert read_manifest(request.out).digest in told and "by key" in told
+    assert "least_questions 10 instead of 200" in told

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from radserve_engines.building.stages import FILE_NAME, LOG_NAME, Stages
 from radserve_engines.errors import BuildFailed, CheckpointError
@@ -81,9 +82,16 @@ def test_records_that_cannot_be_read_are_told_with_the_way_out(tmp_path: Path) -
         Stages(tmp_path, NAMES)
 
 
-def test_an_error_of_the_disk_names_the_stage(tmp_path: Path) -> None:
+FULL = (
+    OSError(28, "No space left on device", "weights.bin"),
+    SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+)
+
+
+@pytest.mark.parametrize("error", FULL)
+def test_an_error_of_the_disk_names_the_stage(tmp_path: Path, error: Exception) -> None:
     def work(_: object) -> dict[str, object]:
-        raise OSError(28, "No space left on device", "weights.bin")
+        raise error
 
     with pytest.raises(BuildFailed, match=r"\[1/3\] first: .*No space left"):
         Stages(tmp_path, NAMES).run("first", {}, work)
