@@ -95,6 +95,9 @@ def plan_build(request: BuildRequest) -> BuildPlan:
     precision = precision_named(request.precision)
     if precision.quantized and not request.calibration:
         raise BuildRefused(f"{precision.name} is calibrated on images: name question sets with --calibration")
+    for adapter in request.adapters:
+        if not (adapter / "adapter_config.json").is_file():
+            raise BuildRefused(f"--adapter {adapter} is no adapter of PEFT: it has no adapter_config.json")
     _check_tensor_parallel(request.tensor_parallel, checkpoint)
     if request.key is not None:
         read_private_key(request.key)

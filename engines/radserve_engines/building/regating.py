@@ -88,6 +88,8 @@ def _check_places(request: GateRequest) -> None:
 def _open_checkpoint(request: GateRequest, manifest: EngineManifest) -> Path:
     """What the engine was built from, its template as a file. Raises BuildRefused for anything else."""
     checkpoint = request.checkpoint
+    if not checkpoint.is_dir():
+        raise BuildRefused(f"--checkpoint {checkpoint} is no folder")
     if broken := next((one for one in checkpoint.rglob("*") if one.is_symlink() and not one.exists()), None):
         raise BuildRefused(
             f"{broken} is a link that leads nowhere: give the checkpoint that it leads to where the engine was built, "

@@ -28,6 +28,8 @@ def load_runtime(folder: Path, manifest: EngineManifest, **options: Any) -> Runt
     try:
         runtime = getattr(import_module(module), name)
     except ImportError as error:
+        if error.name and error.name.startswith("radserve"):
+            raise  # ours to mend
         raise ManifestError(
             f"the {manifest.target} runtime needs a package that is missing: {error.name}"
         ) from error

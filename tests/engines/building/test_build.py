@@ -100,6 +100,7 @@ def test_an_engine_without_gate_or_key_is_built_but_not_taken(wish: Wish, accept
             {"target": "trtllm", "tensor_parallel": 3},
             "does not divide the 4 attention heads; the nearest",
         ),
+        ({"adapters": (Path("nowhere"),)}, "--adapter nowhere is no adapter of PEFT"),
         ({"context_length": 4096}, "longer than the checkpoint's own 512 positions"),
     ],
 )
