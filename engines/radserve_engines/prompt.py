@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 from jinja2.exceptions import TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from radserve_engines.errors import ManifestError, QuestionRefused
 from radserve_engines.families import Family, family_named, read_settings
 from radserve_engines.manifest import EngineManifest
+from radserve_engines.template_language import compile_template, read_special_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,15 @@ class PromptTemplate:
             raise ManifestError(
                 f"chat template {manifest.chat_template!r} cannot be read: {error}"
             ) from error
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, autoescape=False)
-        self._template = environment.from_string(source)
+        try:
+            self._template = compile_template(source)
+        except TemplateError as error:
+            raise ManifestError(
+                f"chat template {manifest.chat_template!r} is no template: {error}"
+            ) from error
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokens = read_special_tokens(folder)
+        self._start = self._added_start()
         added = self.tokenizer.get_added_tokens_decoder().values()
         self._control_tokens = tuple(token.content for token in added if token.special)
 
@@ -50,9 +56,10 @@ class PromptTemplate:
         for text in _texts(messages):
             self._refuse_control_tokens(text)
         try:
-            text = self._template.render(messages=list(messages), add_generation_prompt=True)
+            text = self._template.render(messages=list(messages), add_generation_prompt=True, **self._tokens)
         except TemplateError as error:
             raise QuestionRefused(f"the engine's chat template refuses these messages: {error}") from error
+        text = text.removeprefix(self._start)
         sizes = [(image.shape[0], image.shape[1]) for image in images]
         count, many = self._family.image_tokens, len(images)
         image_tokens = sum(count(self._settings, *size, many) for size in sizes)
@@ -72,6 +79,12 @@ class PromptTemplate:
                 code="context_length_exceeded",
             )
         return min(max_tokens, length - prompt.prompt_tokens)
+
+    def _added_start(self) -> str:
+        """The start token, if the tokenizer puts it before every text: a template that writes it too doubles it."""
+        start = self._tokens.get("bos_token", "")
+        ids = self.tokenizer.encode("").ids
+        return start if ids and ids[0] == self.tokenizer.token_to_id(start) else ""
 
     def _check_images(
         self, messages: Sequence[Mapping[str, Any]], images: Sequence[NDArray[np.uint8]]

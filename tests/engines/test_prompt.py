@@ -1,11 +1,14 @@
 """The prompt is the text that the checkpoint was tuned on, and what cannot be asked is refused before it costs."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
-from radserve_engines.errors import QuestionRefused
+from radserve_engines.errors import ManifestError, QuestionRefused
 from radserve_engines.generation import Generation
 from radserve_engines.manifest import EngineManifest
 from radserve_engines.prompt import PromptTemplate
@@ -64,3 +67,49 @@ def test_a_question_longer_than_the_context_is_refused_and_a_long_answer_is_cut(
     with pytest.raises(QuestionRefused) as refused:
         template.room(template.render(too_long.messages, too_long.images), 1)
     assert refused.value.reason == "context_length_exceeded"
+
+
+Rendered = Callable[..., str]
+
+
+@pytest.fixture
+def rendered(copied_engine: Path, manifest: EngineManifest) -> Rendered:
+    """What becomes of messages by a template of one's own, the start and end tokens being <|im_start|>, <|im_end|>."""
+    tokens = {"bos_token": "<|im_start|>", "eos_token": {"content": "<|im_end|>"}}
+    (copied_engine / "tokenizer_config.json").write_text(json.dumps(tokens), "utf-8")
+
+    def render(source: str, *messages: str) -> str:
+        (copied_engine / manifest.chat_template).write_text(source, "utf-8")
+        asked = [{"role": "user", "content": [{"type": "text", "text": text}]} for text in messages]
+        return PromptTemplate(copied_engine, manifest).render(asked, ()).text
+
+    return render
+
+
+def test_what_hugging_face_adds_to_jinja_works(rendered: Rendered) -> None:
+    """LLaVA's published templates mark what the assistant says; others end a turn by the tokenizer's end token."""
+    each = (
+        "{% for message in messages %}{% generation %}{{ message['content'][0]['text'] }}{% endgeneration %}"
+    )
+    assert rendered(each + "{{ eos_token }}{% endfor %}", "a", "b") == "a<|im_end|>b<|im_end|>"
+    assert rendered(each + "{% break %}{% endfor %}{{ {'µ': 1} | tojson }}", "a", "b") == 'a{"µ": 1}'
+    with pytest.raises(QuestionRefused, match="one turn only"):
+        rendered("{{ raise_exception('one turn only') }}", "a")
+
+
+def test_an_ill_template_is_named(rendered: Rendered) -> None:
+    with pytest.raises(ManifestError, match=r"chat_template\.jinja.*nonesuch"):
+        rendered("{% nonesuch %}", "a")
+
+
+def test_a_start_token_that_the_tokenizer_adds_is_not_written_twice(
+    rendered: Rendered, copied_engine: Path
+) -> None:
+    """Gemma's and Llama's templates begin with it, and their tokenizers put it before every text."""
+    source = "{{ bos_token }}{{ messages[0]['content'][0]['text'] }}"
+    assert rendered(source, "a") == "<|im_start|>a"
+    tokenizer = Tokenizer.from_file(str(copied_engine / "tokenizer.json"))
+    start = ("<|im_start|>", tokenizer.token_to_id("<|im_start|>"))
+    tokenizer.post_processor = TemplateProcessing("<|im_start|> $A", special_tokens=[start])
+    tokenizer.save(str(copied_engine / "tokenizer.json"))
+    assert rendered(source, "a") == "a"

@@ -35,7 +35,6 @@ def build_sampling(answer: Answer) -> Mapping[str, Any]:
         "logprobs": 1,  # the best token's, and the chosen one's where that is another
         "return_perf_metrics": True,
         "detokenize": False,
-        "add_special_tokens": False,  # the template has written them
         "include_stop_str_in_output": True,  # the end-of-turn token counts in the score
     }
     if _is_greedy(sampling):

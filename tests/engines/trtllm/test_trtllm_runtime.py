@@ -49,7 +49,9 @@ def test_the_prompt_is_the_engines_own_and_the_images_arrive_as_they_were_render
     assert call["inputs"]["prompt"] == runtime.template.render(asked.messages, pixels).text
     seen = [np.asarray(image) for image in call["inputs"]["multi_modal_data"]["image"]]
     assert all(np.array_equal(a, b) for a, b in zip(seen, pixels, strict=True))
-    assert call["streaming"] is True and not call["sampling_params"].add_special_tokens
+    assert (
+        call["streaming"] is True and call["sampling_params"].add_special_tokens
+    )  # a start token, as in ours
 
 
 def test_a_question_without_an_image_brings_no_multimodal_data(
