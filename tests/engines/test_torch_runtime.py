@@ -1,5 +1,6 @@
 """The PyTorch runtime judges what it is given: a quantized file as it is, broken ones as broken, each image once."""
 
+import json
 import queue
 import shutil
 import warnings
@@ -15,16 +16,18 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
 from radserve_engines.assets import demo_checkpoint
-from radserve_engines.errors import EngineError, EngineFailed
+from radserve_engines.checkpoints.miniatures import IMAGE_SIDE, make_miniature
+from radserve_engines.errors import CheckpointError, EngineError, EngineFailed, QuestionRefused
 from radserve_engines.evaluation import load_sets
 from radserve_engines.families import family_named
 from radserve_engines.families.model_inputs import ModelInputs
 from radserve_engines.generation import Delta, Generation, Sampling, joined
 from radserve_engines.manifest import EngineManifest, read_manifest
+from radserve_engines.openvino.graphs import load_traceable
 from radserve_engines.prompt import PromptTemplate
 from radserve_engines.runtime.torch import TorchRuntime, find_tower, load_model
 from radserve_engines.runtime.vision_memory import remember
-from radserve_imaging import render
+from radserve_imaging import ImagePolicy, render
 
 SLAKE = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "slake" / "validate.jsonl"
 QUESTIONS = 8
@@ -209,3 +212,72 @@ def test_the_towers_and_models_of_families_are_found() -> None:
     model = load_model(demo_checkpoint(), torch.float32)
     assert find_tower(model, family_named("qwen2_5_vl")) is model.model.visual
     assert find_tower(torch.nn.Linear(2, 2), family_named("llava")) is None
+
+
+@pytest.fixture
+def miniature(demo: EngineManifest, tmp_path: Path) -> Callable[[str], tuple[Path, EngineManifest]]:
+    """A folder that a test may change, and a manifest for it."""
+
+    def make(name: str) -> tuple[Path, EngineManifest]:
+        policy = ImagePolicy(width=IMAGE_SIDE, height=IMAGE_SIDE, fit="stretch", max_images=2)
+        family = family_named(name.partition("/")[0]).name
+        manifest = replace(demo, family=family, image_policy=policy, confidence=None)
+        return make_miniature(name, tmp_path / "miniature"), manifest
+
+    return make
+
+
+Miniature = Callable[[str], tuple[Path, EngineManifest]]
+
+
+def says(folder: Path, manifest: EngineManifest, generation: Generation) -> Delta:
+    runtime = TorchRuntime(folder, manifest)
+    try:
+        return answer(runtime, generation)
+    finally:
+        runtime.close()
+
+
+def test_how_tokens_are_chosen_is_the_questions_to_say_not_the_checkpoints(miniature: Miniature) -> None:
+    """Engines know nothing of a generation_config.json's penalties; were the reference to obey, a gate would differ."""
+    folder, manifest = miniature("qwen2_5_vl")
+    asked = ask(
+        np.random.default_rng(0).integers(0, 256, (IMAGE_SIDE, IMAGE_SIDE, 3), np.uint8), "Is this a CT?"
+    )
+    plain = says(folder, manifest, asked)
+    assert len(set(plain.token_ids)) < len(plain.token_ids)  # it repeats itself: a penalty would show
+    path = folder / "generation_config.json"
+    suggested = {"repetition_penalty": 1.9, "no_repeat_ngram_size": 1, "num_beams": 2, "max_new_tokens": 3}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **suggested}))
+    penalised = says(folder, manifest, asked)
+    assert (penalised.token_ids, penalised.score) == (plain.token_ids, plain.score)
+
+
+def test_a_question_without_an_image_spends_no_time_on_vision(miniature: Miniature) -> None:
+    folder, manifest = miniature("qwen2_5_vl")
+    text = Generation(({"role": "user", "content": "Is this a CT?"},), (), Sampling(max_tokens=12))
+    timings = says(folder, manifest, text).timings
+    assert timings is not None
+    assert 5 * timings.vision_ms < timings.prefill_ms
+
+
+def test_blip_2_refuses_a_question_without_an_image(miniature: Miniature) -> None:
+    text = Generation(({"role": "user", "content": "Is this a CT?"},), (), Sampling(max_tokens=12))
+    with pytest.raises(QuestionRefused, match="send one"):
+        says(*miniature("blip-2/opt"), text)
+
+
+def test_a_checkpoint_that_lacks_a_tensor_is_not_filled_with_random_numbers(miniature: Miniature) -> None:
+    """In one file, without an index, nothing but the class knows that it should be there."""
+    folder, manifest = miniature("qwen2_5_vl")
+    tensors: dict[str, torch.Tensor] = {}
+    for path in folder.glob("*.safetensors"):
+        tensors |= load_file(path)
+        path.unlink()
+    (folder / "model.safetensors.index.json").unlink()
+    lost = next(name for name in tensors if name.endswith("layers.1.mlp.up_proj.weight"))
+    del tensors[lost]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    for load in (lambda: TorchRuntime(folder, manifest), lambda: load_traceable(folder)):
+        with pytest.raises(CheckpointError, match=r"lacks 1 tensors.*up_proj"):
+            load()

@@ -29,12 +29,13 @@ def load_model(checkpoint: Checkpoint, dtype: Any = None) -> Any:
         raise CheckpointError(f"{checkpoint.folder} cannot be loaded: {error}") from error
     finally:
         logging.enable_progress_bar()
-    _check_complete(checkpoint.folder, found)
+    check_complete(checkpoint.folder, found)
     return model.eval()
 
 
-def _check_complete(folder: Path, found: dict[str, Any]) -> None:
-    """What is missing would be random numbers; what is left over would be lost."""
+def check_complete(folder: Path, found: dict[str, Any]) -> None:
+    """`found` is from_pretrained's loading info. Raises CheckpointError: what is missing would be random numbers, what
+    is left over would be lost."""
     for title, names in (
         ("lacks", found["missing_keys"]),
         ("has, beyond what its class takes,", found["unexpected_keys"]),

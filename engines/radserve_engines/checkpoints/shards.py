@@ -42,6 +42,11 @@ def _read_indexed(folder: Path) -> Shards:
         names = sorted(set(listed.values()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} cannot be read: {error!r}") from error
+    if (whole := folder / "model.safetensors").is_file() and whole.name not in names:
+        raise CheckpointError(
+            f"{folder} holds two checkpoints: {whole.name}, which most tools would read, and the shards of {INDEX}; "
+            "remove the one that is not meant, or the index"
+        )
     shards: dict[Path, dict[str, TensorHeader]] = {}
     for name in names:
         file = folder / name

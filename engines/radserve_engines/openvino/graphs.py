@@ -10,21 +10,27 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from radserve_engines.errors import BuildRefused
+from radserve_engines.checkpoints.loading import check_complete
+from radserve_engines.errors import BuildRefused, CheckpointError
 from radserve_engines.openvino.state import hide_cache
 
 
 def load_traceable(checkpoint: Path, dtype: str = "auto") -> Any:
     """The model for tracing only, by default in the checkpoint's dtype, its vision tower in float32.
 
-    Raises BuildRefused for sliding-window attention.
+    Raises BuildRefused for sliding-window attention, CheckpointError for weights that do not fit the class.
     """
     from openvino.frontend.pytorch import patch_model
     from transformers import Qwen2_5_VLForConditionalGeneration
 
-    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-        checkpoint, dtype=dtype, local_files_only=True
-    ).eval()
+    try:
+        model, found = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+            checkpoint, dtype=dtype, local_files_only=True, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{checkpoint} cannot be loaded: {error}") from error
+    check_complete(checkpoint, found)
+    model.eval()
     if "sliding_attention" in model.config.text_config.layer_types:
         raise BuildRefused(
             f"{checkpoint / 'config.json'}: use_sliding_window is true, and the OpenVINO language model attends to "

@@ -12,20 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig
+from transformers import AutoConfig, GenerationConfig
 from transformers.generation.logits_process import LogitsProcessor
 from transformers.generation.stopping_criteria import StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 
-from radserve_engines.errors import EngineFailed
+from radserve_engines.checkpoints.loading import check_complete
+from radserve_engines.errors import CheckpointError, EngineFailed, QuestionRefused
 from radserve_engines.families import Family
 from radserve_engines.families.model_inputs import ModelInputs
+from radserve_engines.generation import Generation
 from radserve_engines.manifest import EngineManifest
 from radserve_engines.quantization.simulated import find_class, load_simulated
 from radserve_engines.quantization.unpacking import is_quantized
 from radserve_engines.runtime.answer import Answer
 from radserve_engines.runtime.loop import EngineLoop
+from radserve_engines.runtime.protocol import Sink
 from radserve_engines.runtime.vision_memory import remember
+
+_TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
 
 
 class TorchRuntime(EngineLoop):
@@ -54,9 +59,16 @@ class TorchRuntime(EngineLoop):
             remember(self._tower, vision_memory)
         if (head := self._model.get_output_embeddings()) is not None:
             head.register_forward_hook(_refuse_non_finite)
-        ends = self._model.generation_config.eos_token_id
+        ends = _keep_tokens(self._model, self._inputs.family)
         self._ends = set(ends if isinstance(ends, list) else [ends])
         self._thread.start()
+
+    def submit(self, generation: Generation, sink: Sink) -> Answer:
+        """See `Runtime.submit`; BLIP-2 refuses a question without an image: its `generate` cannot ask it."""
+        if not generation.images and self._inputs.family.name == "blip-2":
+            message = "this engine answers questions about images: send one with the question"
+            raise QuestionRefused(message, param="messages", code="image_count")
+        return super().submit(generation, sink)
 
     def has_slot(self, running: int) -> bool:
         return running == 0
@@ -69,9 +81,11 @@ class TorchRuntime(EngineLoop):
         (answer,) = running
         tokens = _TokenStream(answer)
         try:
+            inputs = self._encode(answer)
+            answer.clock.encoded = time.perf_counter()  # with no image, nothing more is encoded
             with torch.inference_mode(), _encoded_at(self._tower, answer):
                 self._model.generate(
-                    **self._encode(answer),
+                    **inputs,
                     **_generation_arguments(answer),
                     streamer=tokens,
                     logits_processor=[tokens.scores],
@@ -98,7 +112,14 @@ def load_model(folder: Path, dtype: torch.dtype) -> Any:
     if is_quantized(folder):
         return load_simulated(folder, dtype)
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    return find_class(folder, config).from_pretrained(folder, dtype=dtype, local_files_only=True).eval()
+    try:
+        model, found = find_class(folder, config).from_pretrained(
+            folder, dtype=dtype, local_files_only=True, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{folder} cannot be loaded: {error}") from error
+    check_complete(folder, found)
+    return model.eval()
 
 
 def find_tower(model: Any, family: Family) -> torch.nn.Module | None:
@@ -107,6 +128,18 @@ def find_tower(model: Any, family: Family) -> torch.nn.Module | None:
     return next(
         (module for name, module in named if any(fnmatchcase(name, wanted) for wanted in family.vision)), None
     )
+
+
+def _keep_tokens(model: Any, family: Family) -> Any:
+    """Of all that a checkpoint suggests for generation, keep which tokens begin, end and fill; returns the ends.
+
+    How tokens are chosen is the question's to say, as in every runtime: Qwen2.5-VL's own repetition penalty would set
+    this one, the reference of gates, apart from the engines.
+    """
+    generating = model.language_model if family.name == "blip-2" else model
+    kept = {name: getattr(generating.generation_config, name) for name in _TOKENS}
+    generating.generation_config = GenerationConfig(**kept)
+    return kept["eos_token_id"]
 
 
 def _refuse_non_finite(_: torch.nn.Module, __: Any, logits: torch.Tensor) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 import torch
@@ -162,4 +163,12 @@ def test_a_folder_without_config_or_of_no_known_family_is_told(copied):
         read_checkpoint(folder)
     (folder / "config.json").unlink()
     with pytest.raises(CheckpointError, match=r"no config\.json: copy it"):
+        read_checkpoint(folder)
+
+
+def test_a_whole_file_beside_the_shards_of_an_index_is_not_overlooked(copied):
+    """transformers would load that file, and our counts and digests would be of the shards."""
+    folder = copied("qwen2_5_vl")
+    shutil.copy(next(folder.glob("model-*.safetensors")), folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"two checkpoints: model\.safetensors"):
         read_checkpoint(folder)
