@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from radserve_engines.building.chat_template import FILE_NAME as TEMPLATE
-from radserve_engines.building.folders import copy_checkpoint, empty
+from radserve_engines.building.folders import copy_checkpoint, empty, fingerprint_images
 from radserve_engines.building.plan import BuildPlan
 from radserve_engines.building.quantizing import render_samples
 from radserve_engines.building.stages import Note, Stages
@@ -22,6 +22,7 @@ def compile_engine(plan: BuildPlan, stages: Stages) -> dict[str, Any]:
         "batch": request.max_batch_size,
         "context": plan.conduct.context_length,
         "calibration": plan.describe_calibration(),
+        "images": fingerprint_images(plan.calibration),
     }
     work = _WORK[request.target]
 

@@ -2,14 +2,17 @@
 
 import contextlib
 import fcntl
+import hashlib
+import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
 from radserve_engines.building.stages import LOG_NAME
 from radserve_engines.errors import BuildRefused
+from radserve_engines.evaluation import QuestionSet
 from radserve_engines.manifest import FILE_NAME, SIGNATURE_NAME
 
 _LOCK, _MARK = "lock", "meant-for"
@@ -93,6 +96,14 @@ def list_files(folder: Path) -> list[list[str | int]]:
     found = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     stats = [(path.relative_to(folder).as_posix(), path.stat()) for path in found]
     return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
+
+
+def fingerprint_images(sets: Sequence[QuestionSet]) -> str:
+    """By sizes and times: a set's own digest is over its questions, and stays when an image is drawn anew."""
+    images = sorted({item.image for one in sets for item in one.questions})
+    stats = [(image, Path(image).stat()) for image in images]
+    listing = json.dumps([[image, stat.st_size, stat.st_mtime_ns] for image, stat in stats])
+    return hashlib.sha256(listing.encode()).hexdigest()
 
 
 def link_checkpoint(source: Path, out: Path) -> None:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from radserve_engines.building.folders import renew
+from radserve_engines.building.folders import fingerprint_images, renew
 from radserve_engines.building.plan import BuildPlan
 from radserve_engines.building.reference import describe_reference, open_answerer, open_reference
 from radserve_engines.building.stages import Record, Stages
@@ -26,6 +26,7 @@ def judge(plan: BuildPlan, manifest: EngineManifest, stages: Stages) -> Record:
     simulated = is_simulated(manifest)
     inputs = {
         "sets": {one.name: one.sha256 for one in plan.gate},
+        "images": fingerprint_images(plan.gate),
         "limit": request.gate_settings.limit,
         "thresholds": request.gate_settings.thresholds.to_json(),
         "engine": manifest.digest,
@@ -62,7 +63,7 @@ def renew_answers(
     reference_answers: Path | None,
 ) -> None:
     """Forget answers of another engine, or to other questions; not in a folder that the user named for them."""
-    asked = [[one.name, one.sha256] for one in sets]
+    asked = [*([one.name, one.sha256] for one in sets), fingerprint_images(sets)]
     folders = {ANSWERS: manifest.digest}
     if reference_answers is None:
         folders[REFERENCE_ANSWERS] = describe_reference(manifest).digest

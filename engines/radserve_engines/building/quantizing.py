@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from radserve_engines.building.folders import empty
+from radserve_engines.building.folders import empty, fingerprint_images
 from radserve_engines.building.plan import BuildPlan
 from radserve_engines.building.stages import Note, Record, Stages
 from radserve_engines.generation import Generation
@@ -21,7 +21,7 @@ def quantize(plan: BuildPlan, stages: Stages) -> None:
             lambda _: {"by": "the target's compiler" if plan.precision.quantized else None},
         )
         return
-    inputs["calibration"] = plan.describe_calibration()
+    inputs |= {"calibration": plan.describe_calibration(), "images": fingerprint_images(plan.calibration)}
     stages.run(
         "quantize", inputs, lambda note: _quantize(plan, note), outputs=(plan.quantized / MODELOPT_FILE,)
     )

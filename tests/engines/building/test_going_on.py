@@ -202,3 +202,16 @@ def test_a_gate_that_is_asked_for_inside_the_engine_s_folder_keeps_its_answers_o
     asked = gate_again(request, engine=Path("."), sets=wish().gate)
     assert asked.work == Path(os.path.realpath(request.out)).with_name("engine.gate")
     assert gate_engine(asked).gate["status"] == "passed"
+
+
+def test_images_drawn_anew_under_their_old_names_are_seen(wish: Wish, tmp_path: Path) -> None:
+    """The file of questions is the same, and so is its digest."""
+    folder = tmp_path / "redrawn"
+    shutil.copytree(wish().gate[0].parent, folder)
+    request = wish(gate=(folder / wish().gate[0].name,))
+    build_engine(request)
+    first = (folder / "0.png").read_bytes()
+    for image in folder.glob("*.png"):
+        image.write_bytes(first)
+    gate = build_engine(request).gate
+    assert gate["sensitivity"]["swapped"]["engine"]["changed"]["value"] == 0  # all images are one
