@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from radserve_engines.checkpoints.headers import TensorHeader, read_headers
+from radserve_engines.checkpoints.side_files import TEMPLATE, list_templates
 from radserve_engines.errors import CheckpointError
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."
 _LOW_RANK = re.compile(r"(.+)\.lora_(A|B|embedding_A|embedding_B)(?:\.weight)?$")
-_BESIDE = re.compile(r"(.+)\.lora_(?:magnitude_vector(?:\.weight)?|B\.bias)$")
+_BESIDE = re.compile(
+    r"(.+)\.(?:lora_(?:magnitude_vector(?:\.weight)?|B\.bias)|token_adapter\.trainable_tokens_delta)$"
+)
 _UNPICKLE = (
     'python -c "import torch; from safetensors.torch import save_file; '
     "save_file(torch.load('{pickle}', weights_only=True), '{weights}')\""
@@ -98,10 +101,21 @@ def check_fit(adapter: Adapter, model: Any) -> None:
                 f"{path}: {key} is for a module that this model does not have; made for {base}?"
             )
         if given and not _fits(*given, shapes[wanted]):
+            why = _explain(*given, shapes[wanted]) or f"made for {base}?"
             raise CheckpointError(
                 f"{path}: {key} has shape {list(tensor.shape)}, which does not fit {wanted} of {list(shapes[wanted])}; "
-                f"made for {base}?"
+                f"{why}"
             )
+
+
+def _explain(kind: str, given: tuple[int, ...], base: tuple[int, ...]) -> str:
+    """A vocabulary that training resized is the usual reason."""
+    if kind == "whole" and len(given) == len(base) == 2 and given[1] == base[1]:
+        return (
+            f"was its vocabulary resized to {given[0]} tokens? Then do the same to the checkpoint, with "
+            f"resize_token_embeddings({given[0]}) and save_pretrained, and put the tokenizer of the training there"
+        )
+    return ""
 
 
 def _fits(kind: str, given: tuple[int, ...], base: tuple[int, ...]) -> bool:
@@ -119,12 +133,27 @@ def check_trained(adapter: Adapter) -> None:
     from safetensors import safe_open
 
     with safe_open(adapter.folder / WEIGHTS, framework="pt") as stored:
-        grown = [name for name in adapter.tensors if ".lora_B." in name or name.endswith("lora_embedding_B")]
+        names = adapter.tensors
+        if any(".lora_" not in name for name in names):
+            return  # what is saved whole may be all that was trained
+        # An embedding's LoRA begins with A at zero instead.
+        grown = [name for name in names if ".lora_B." in name or name.endswith("lora_embedding_A")]
         if grown and not any(stored.get_tensor(name).any() for name in grown):
             raise CheckpointError(
                 f"{adapter.folder / WEIGHTS}: every lora_B is zero, so this adapter changes nothing; was it saved "
                 "before training?"
             )
+
+
+def check_template(adapter: Adapter, checkpoint: Path) -> None:
+    """Raises CheckpointError for an adapter that was trained with another chat template than the checkpoint's."""
+    brought = list_templates(adapter.folder)
+    known = {template.strip() for template in list_templates(checkpoint)}
+    if brought and brought[0].strip() not in known:
+        raise CheckpointError(
+            f"{adapter.folder} brings another chat template than {checkpoint}: put the one of the training into both, "
+            f"as {TEMPLATE}"
+        )
 
 
 def _renamed(name: str, renames: Mapping[str, str]) -> str:

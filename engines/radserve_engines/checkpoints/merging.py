@@ -12,7 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from radserve_engines.checkpoints.adapters import Adapter, check_fit, check_trained, read_adapter
+from radserve_engines.checkpoints.adapters import (
+    Adapter,
+    check_fit,
+    check_template,
+    check_trained,
+    read_adapter,
+)
 from radserve_engines.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from radserve_engines.checkpoints.loading import load_model
 from radserve_engines.checkpoints.probe import Probe
@@ -28,7 +34,7 @@ def merge_adapters(checkpoint: Checkpoint, adapters: Sequence[Path], out: Path) 
     """Write the checkpoint with all adapters merged, one after another, to `out`; returns the record.
 
     With no adapters it is written as it is, under plain names. Raises CheckpointError naming file and key for an
-    adapter of another base, and for logits that differ.
+    adapter of another base or of another chat template, and for logits that differ.
     """
     if checkpoint.quantized:
         raise CheckpointError(
@@ -41,6 +47,7 @@ def merge_adapters(checkpoint: Checkpoint, adapters: Sequence[Path], out: Path) 
     read = [read_adapter(folder) for folder in adapters]
     for adapter in read:
         check_trained(adapter)
+        check_template(adapter, checkpoint.folder)
     base = checkpoint if checkpoint.plain else write_plain(checkpoint, out / "plain")
     probe = Probe(base.folder)
     model = load_model(base, _torch().float32)

@@ -27,14 +27,16 @@ def copy_side_files(source: Path, target: Path) -> list[str]:
     names = sorted({path.name for pattern in _PATTERNS for path in source.glob(pattern) if path.is_file()})
     for name in names:
         shutil.copyfile(source / name, target / name)
-    if not (target / TEMPLATE).is_file() and (template := _inner_template(source)):
-        (target / TEMPLATE).write_text(template, "utf-8")
+    if not (target / TEMPLATE).is_file() and (templates := list_templates(source)):
+        (target / TEMPLATE).write_text(templates[0], "utf-8")
         names.append(TEMPLATE)
     return names
 
 
-def _inner_template(folder: Path) -> str | None:
-    """Before chat_template.jinja it lay in tokenizer_config.json or chat_template.json."""
+def list_templates(folder: Path) -> list[str]:
+    """The chat templates, the one that counts first: its own file, and where older checkpoints keep it."""
+    own = folder / TEMPLATE
+    found = [own.read_text("utf-8")] if own.is_file() else []
     for name in ("chat_template.json", "processor_config.json", "tokenizer_config.json"):
         path = folder / name
         if not path.is_file():
@@ -46,5 +48,5 @@ def _inner_template(folder: Path) -> str | None:
         if isinstance(template, list):  # named ones: [{"name": "default", "template": "…"}]
             template = {one["name"]: one["template"] for one in template}.get("default")
         if isinstance(template, str):
-            return template
-    return None
+            found.append(template)
+    return found

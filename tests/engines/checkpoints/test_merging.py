@@ -115,6 +115,50 @@ def test_an_adapter_that_was_never_trained_is_refused(miniature, make_adapter, t
         merge_adapters(read_checkpoint(miniature("qwen2_5_vl")), [adapter], tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    "more", [{"modules_to_save": ["lm_head"]}, {"trainable_token_indices": [5, 6]}], ids=["head", "tokens"]
+)
+def test_what_is_trained_beside_the_lora_is_merged_though_every_lora_b_is_zero(
+    copied, make_adapter, tmp_path, more
+):
+    base = to_float32(copied("qwen2_5_vl"))
+    adapter = make_adapter(base, ["q_proj"], **more)
+    weights = adapter / "adapter_model.safetensors"
+    changed = {
+        k: v + 0.1 if "trainable" in k else v * ("lora_B" not in k) for k, v in load_file(weights).items()
+    }
+    save_file(changed, weights, metadata={"format": "pt"})
+    merge_adapters(read_checkpoint(base), [adapter], tmp_path / "out")
+    before, after = (
+        load_model(read_checkpoint(f), torch.float32).state_dict() for f in (base, tmp_path / "out")
+    )
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {
+        "lm_head.weight" if "modules_to_save" in more else "model.language_model.embed_tokens.weight"
+    }
+
+
+def test_an_adapter_with_a_resized_vocabulary_is_told_what_to_do(miniature, make_adapter, tmp_path):
+    adapter = make_adapter(miniature("qwen2_5_vl"), ["q_proj"])
+    weights = adapter / "adapter_model.safetensors"
+    more = {"base_model.model.model.language_model.embed_tokens.weight": torch.ones(400, 128)}
+    save_file({**load_file(weights), **more}, weights)
+    with pytest.raises(CheckpointError, match=r"resize_token_embeddings\(400\)"):
+        merge_adapters(read_checkpoint(miniature("qwen2_5_vl")), [adapter], tmp_path / "out")
+
+
+def test_an_adapter_that_brings_another_chat_template_is_refused(copied, make_adapter, tmp_path):
+    """It was trained on other prompts than the engine would write."""
+    base = copied("qwen2_5_vl")
+    adapter = make_adapter(base, ["q_proj"])
+    template = (base / "chat_template.jinja").read_text()
+    (adapter / "tokenizer_config.json").write_text(json.dumps({"chat_template": template}))
+    merge_adapters(read_checkpoint(base), [adapter], tmp_path / "out")
+    (adapter / "chat_template.jinja").write_text(f"Be brief. {template}")
+    with pytest.raises(CheckpointError, match=r"another chat template .* put the one of the training"):
+        merge_adapters(read_checkpoint(base), [adapter], tmp_path / "out")
+
+
 def test_what_is_no_lora_in_safetensors_is_refused_with_the_way_out(miniature, make_adapter, tmp_path):
     checkpoint = read_checkpoint(miniature("qwen2_5_vl"))
     adapter = make_adapter(checkpoint.folder, ["q_proj"])
