@@ -86,7 +86,10 @@ def read_public_keys(place: Path) -> dict[str, Ed25519PublicKey]:
         except OSError as error:
             raise SignatureError(f"the public key {path} cannot be read: {error.strerror}") from error
         if _BEGIN not in data:
-            raise SignatureError(f"{path} holds no public key in PEM; a key's public half is its .pub file")
+            private = ", but a private one, which no server should have" if b"PRIVATE KEY" in data else ""
+            raise SignatureError(
+                f"{path} holds no public key in PEM{private}; a key's public half is its .pub file"
+            )
         for block in data.split(_BEGIN)[1:]:
             key = _read_public(_BEGIN + block, path)
             found[fingerprint(key)] = key

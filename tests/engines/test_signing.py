@@ -152,7 +152,7 @@ def test_a_file_that_is_no_key_is_refused_with_what_it_should_be(tmp_path: Path,
             read_private_key(path)
     with pytest.raises(SignatureError, match=r"cannot be read.*radserve engine key"):
         read_private_key(tmp_path / "gone.pem")
-    with pytest.raises(SignatureError, match="holds no public key in PEM"):
+    with pytest.raises(SignatureError, match="holds no public key in PEM, but a private one"):
         read_public_keys(signing_key)
     with pytest.raises(SignatureError, match="holds no public key"):
         read_public_keys(tmp_path)
