@@ -28,6 +28,11 @@ class Sampling:
     logprobs: bool = False
     ignore_eos: bool = False
 
+    @property
+    def greedy(self) -> bool:
+        """Whether the likeliest token is always taken."""
+        return self.temperature == 0 or self.top_p == 0 or self.top_k == 1
+
     def merged(self, given: Mapping[str, Any]) -> "Sampling":
         """These defaults with the given fields on top; raises QuestionRefused naming an unknown or ill one."""
         known = {field.name for field in fields(self)}

@@ -69,6 +69,13 @@ def test_a_seed_repeats_a_sampled_answer(engine: Runtime, ask: Ask) -> None:
     assert len({tuple(drawn(seed)) for seed in range(4)}) > 1
 
 
+@pytest.mark.parametrize("drawn", [{"top_p": 0.0}, {"top_k": 1}], ids=["top_p", "top_k"])
+def test_a_draw_from_one_token_is_greedy(engine: Runtime, ask: Ask, drawn: dict[str, float]) -> None:
+    """GenAI itself refuses a top_p of 0."""
+    greedy, one = (ask(engine, **more).rest() for more in ({}, {"temperature": 2.0, **drawn}))
+    assert [d.token_ids for d in greedy] == [d.token_ids for d in one]
+
+
 def test_a_stop_string_ends_the_answer_before_it(engine: Runtime, ask: Ask) -> None:
     drawn = {"temperature": 2.0, "seed": 3, "max_tokens": 24, "ignore_eos": True}  # greedy answers are short
     full = "".join(d.text for d in ask(engine, **drawn).rest())

@@ -89,7 +89,7 @@ def _config(answer: Answer) -> Any:
     config.max_new_tokens = answer.max_tokens
     config.logprobs = 1
     config.ignore_eos = sampling.ignore_eos
-    if sampling.temperature > 0:
+    if not sampling.greedy:
         config.do_sample = True
         config.temperature = sampling.temperature
         config.top_p = sampling.top_p

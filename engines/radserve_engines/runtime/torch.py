@@ -206,10 +206,10 @@ def _encoded_at(tower: torch.nn.Module | None, answer: Answer) -> Iterator[None]
 
 def _generation_arguments(answer: Answer) -> dict[str, Any]:
     sampling = answer.generation.sampling
-    arguments: dict[str, Any] = {"max_new_tokens": answer.max_tokens, "do_sample": sampling.temperature > 0}
+    arguments: dict[str, Any] = {"max_new_tokens": answer.max_tokens, "do_sample": not sampling.greedy}
     if sampling.ignore_eos:
         arguments["min_new_tokens"] = answer.max_tokens
-    if sampling.temperature > 0:
+    if not sampling.greedy:
         arguments |= {
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,

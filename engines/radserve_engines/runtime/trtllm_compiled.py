@@ -83,22 +83,27 @@ class CompiledRuntime(EngineLoop):
         inputs = self._inputs.encode(answer.prompt.text, answer.generation.images)
         prompt = build_prompt(self._runner, self._folder, inputs, self._image_token)
         answer.clock.encoded = time.perf_counter()
-        self._generate(answer, prompt)
+        last = self._generate(answer, prompt)
         if answer.cancelled:
             return []
-        full = answer.completion_tokens >= answer.max_tokens
+        ended = last in self._ends and not answer.generation.sampling.ignore_eos
+        full = answer.completion_tokens >= answer.max_tokens and not ended
         answer.finish(answer.cut or ("length" if full else "stop"))
         return running
 
-    def _generate(self, answer: Answer, prompt: dict[str, Any]) -> None:
+    def _generate(self, answer: Answer, prompt: dict[str, Any]) -> int | None:
+        """The last token, if there was one."""
+        last = None
         outputs = self._runner.model.generate(**self._arguments(answer, prompt))
         ended = False
         try:
             for token_ids, logprobs in _read(outputs, len(prompt["batch_input_ids"][0])):
                 answer.push(token_ids, logprobs)
+                last = token_ids[-1]
                 if answer.cancelled or answer.cut:
-                    return
+                    return last
             ended = True
+            return last
         finally:
             if not ended:
                 self._session.cancel()
@@ -132,7 +137,7 @@ class CompiledRuntime(EngineLoop):
         }
         if others and not sampling.ignore_eos:
             arguments["stop_words_list"] = [[[token_id] for token_id in others]]
-        if sampling.temperature == 0 or sampling.top_p == 0:
+        if sampling.greedy:
             arguments["top_k"] = 1
         else:
             arguments |= {"temperature": sampling.temperature, "top_p": sampling.top_p}

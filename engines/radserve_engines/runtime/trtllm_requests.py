@@ -18,7 +18,7 @@ from radserve_engines.trtllm.signatures import check_call
 
 def refuse_unsupported(sampling: Sampling) -> None:
     """Raises QuestionRefused for a seed that would change nothing: the PyTorch backend has one generator for all."""
-    if sampling.seed is not None and not _is_greedy(sampling):
+    if sampling.seed is not None and not sampling.greedy:
         raise QuestionRefused(
             "this engine draws the tokens of all questions from one generator: leave seed out, or set temperature to 0",
             param="seed",
@@ -37,7 +37,7 @@ def build_sampling(answer: Answer) -> Mapping[str, Any]:
         "detokenize": False,
         "include_stop_str_in_output": True,  # the end-of-turn token counts in the score
     }
-    if _is_greedy(sampling):
+    if sampling.greedy:
         arguments["top_k"] = 1
     else:
         arguments |= {"temperature": sampling.temperature, "top_p": sampling.top_p}
@@ -76,7 +76,3 @@ def read_wait(completion: Any) -> float:
     if timing is None:
         return 0.0
     return max(0.0, float((timing.first_scheduled_time - timing.arrival_time).total_seconds()))
-
-
-def _is_greedy(sampling: Sampling) -> bool:
-    return sampling.temperature == 0 or sampling.top_p == 0 or sampling.top_k == 1

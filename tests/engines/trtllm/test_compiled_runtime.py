@@ -297,6 +297,16 @@ def test_an_answer_stops_at_its_length(opened: Callable[[str], CompiledRuntime],
     assert last.finish_reason == "length" and last.timings.completion_tokens == 2
 
 
+def test_an_answer_that_ends_with_its_last_token_was_not_cut(
+    opened: Callable[[str], CompiledRuntime], ask: Ask
+) -> None:
+    runtime = opened("llava")
+    Runner.made[-1].model.said = [9, END]
+    last = ask(runtime, max_tokens=2).rest()[-1]
+    assert last.finish_reason == "stop" and last.score.whole
+    assert ask(runtime, max_tokens=2, ignore_eos=True).rest()[-1].finish_reason == "length"
+
+
 def test_a_question_without_an_image_is_refused(opened: Callable[[str], CompiledRuntime], ask: Ask) -> None:
     with pytest.raises(QuestionRefused, match="images"):
         ask(opened("llava"), images=0)
