@@ -95,8 +95,9 @@ def sign_off(signing_key: Path) -> Callable[..., Path]:
     """Gives an engine folder a gate, passed unless said otherwise, and a signature; returns the folder."""
 
     def sign(folder: Path, **gate: object) -> Path:
-        judged = replace(read_manifest(folder), gate={"status": "passed", **gate})
-        write_manifest(folder, judged)
+        manifest = read_manifest(folder)
+        passed = {"status": "passed", "judged": {"digest": manifest.judged_digest, "simulated": False}}
+        write_manifest(folder, replace(manifest, gate={**passed, **gate}))
         sign_engine(folder, read_private_key(signing_key))
         return folder
 

@@ -107,6 +107,8 @@ def _inspect(given: argparse.Namespace) -> None:
         told = [line for folder in given.engines for line in tell_engine(folder)]
     except EngineError as error:
         raise RadserveError(str(error)) from error
+    except (AttributeError, KeyError, TypeError) as error:
+        raise RadserveError(f"the gate in engine.json is none that a build wrote: {error!r}") from error
     if given.markdown:
         print(markdown_table(rows), end="")
         return

@@ -74,10 +74,12 @@ def check_gate(folder: Path, manifest: EngineManifest) -> None:
     """Raises ManifestError for a gate that contradicts itself, or passed another engine than this one."""
     if manifest.gate.get("status") != "passed":
         return
-    judged = manifest.gate.get("judged", {"digest": manifest.judged_digest})
+    judged = manifest.gate.get("judged")
     if manifest.gate.get("reasons"):
         told = "says that the gate passed, and gives reasons to fail it"
-    elif not isinstance(judged, Mapping) or judged.get("simulated"):
+    elif not isinstance(judged, Mapping):
+        told = "says that the gate passed, but not which engine it judged"
+    elif judged.get("simulated"):
         told = "says that the gate passed, and that it was simulated"
     elif judged.get("digest") != manifest.judged_digest:
         told = "carries the gate of another engine: something was changed since it was judged"
