@@ -27,8 +27,8 @@ import torch
 from numpy.typing import NDArray
 from pydicom.data import get_testdata_file
 from transformers import AutoModelForImageTextToText
-from transformers.generation.streamers import BaseStreamer
 
+from radserve_bench.token_clock import TokenClock
 from radserve_engines.evaluation.question_sets import load_sets
 from radserve_engines.families.model_inputs import ModelInputs
 from radserve_engines.manifest import EngineManifest, read_manifest
@@ -82,7 +82,7 @@ class Subject:
         """Medians: seconds to the first token, tokens a second. The first time is not counted."""
         firsts, rates = [], []
         for _ in range(_REPEATS + 1):
-            clock = _TokenClock()
+            clock = TokenClock()
             began = time.perf_counter()
             self._generate(asked, max_new_tokens=tokens, min_new_tokens=tokens, streamer=clock)
             _, first, *_, last = clock.times  # the prompt comes before the first token
@@ -98,19 +98,6 @@ class Subject:
         with torch.inference_mode():
             ids = self._model.generate(**inputs, **how, do_sample=False)
         return [int(i) for i in ids[0, inputs["input_ids"].shape[1] :]]
-
-
-class _TokenClock(BaseStreamer):  # type: ignore[misc]
-    """When the prompt and then each token came out of `generate`, which copies it off the device first."""
-
-    def __init__(self) -> None:
-        self.times: list[float] = []
-
-    def put(self, value: torch.Tensor) -> None:
-        self.times.append(time.perf_counter())
-
-    def end(self) -> None:
-        """Nothing to do."""
 
 
 def compare(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from radserve_client.errors import RadserveError
+from radserve_client.numbers import positive
 
 _PRECISIONS = ("bf16", "fp8", "int8", "int4-awq")
 
@@ -30,7 +31,7 @@ def add_plan_word(kinds: Any) -> None:
     )
     add(
         "--tensor-parallel",
-        type=_count,
+        type=positive,
         metavar="N",
         help="GPUs that share the model (default: the fewest that hold it)",
     )
@@ -52,10 +53,10 @@ def _add_question(plan: argparse.ArgumentParser) -> None:
         default="bf16",
         help="precision of the KV cache (default: bf16)",
     )
-    add("--batch", type=_count, default=8, metavar="N", help="questions at once (default: 8)")
+    add("--batch", type=positive, default=8, metavar="N", help="questions at once (default: 8)")
     add(
         "--context",
-        type=_count,
+        type=positive,
         metavar="N",
         help="tokens of prompt and answer (default: images, 76 and answer)",
     )
@@ -63,7 +64,7 @@ def _add_question(plan: argparse.ArgumentParser) -> None:
         "--image", type=_size, default=(896, 896), metavar="WxH", help="pixels of an image (default: 896x896)"
     )
     add("--images", type=int, default=1, metavar="N", help="images of a question (default: 1)")
-    add("--answer-tokens", type=_count, default=128, metavar="N", help="default: 128")
+    add("--answer-tokens", type=positive, default=128, metavar="N", help="default: 128")
 
 
 def _plan(given: argparse.Namespace) -> None:
@@ -108,12 +109,6 @@ def _draw(plan: Any, path: Path) -> None:
     except (OSError, ValueError) as error:
         raise RadserveError(f"--plot {path}: {error}") from error
     print(f"drawn: {path}", file=sys.stderr)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
 
 
 def _size(text: str) -> tuple[int, int]:
