@@ -42,10 +42,17 @@ def claim(out: Path, work: Path) -> Iterator[None]:
             f"--out {out} is not empty, and no build of it is under way ({work.name}/{LOG_NAME} is not there): take "
             "another folder"
         )
+    with hold(work):
+        out.mkdir(parents=True, exist_ok=True)
+        yield
+
+
+@contextlib.contextmanager
+def hold(work: Path) -> Iterator[None]:
+    """Make the folder, and keep other processes out of it. Raises BuildRefused while one is at it."""
     work.mkdir(parents=True, exist_ok=True)
     with (work / _LOCK).open("w") as lock:
         _lock(lock, work)
-        out.mkdir(parents=True, exist_ok=True)
         yield
 
 
@@ -54,7 +61,7 @@ def _lock(lock: TextIO, work: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise BuildRefused(
-            f"another build is at work in {work}: wait for it, or take another --out"
+            f"another build or gate is at work in {work}: wait for it, or take another --out"
         ) from error
     except OSError:
         pass  # some network file systems have no locks

@@ -1,12 +1,12 @@
 """An engine that exists already, through its gate on the runtime that is here: `radserve engine gate`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from radserve_engines.building.chat_template import FILE_NAME as TEMPLATE
-from radserve_engines.building.folders import empty, link_checkpoint
+from radserve_engines.building.folders import empty, hold, link_checkpoint
 from radserve_engines.building.judging import (
     ANSWERS,
     NOT_RUN,
@@ -20,7 +20,7 @@ from radserve_engines.building.reference import open_reference
 from radserve_engines.checkpoints import read_checkpoint
 from radserve_engines.checkpoints.digest import checkpoint_digest
 from radserve_engines.errors import BuildRefused
-from radserve_engines.evaluation import load_sets
+from radserve_engines.evaluation import QuestionSet, load_sets
 from radserve_engines.gating import GateSettings, run_gate
 from radserve_engines.manifest import EngineManifest, read_manifest, write_manifest
 from radserve_engines.signing import drop_stale_signature, read_private_key, sign_engine
@@ -54,13 +54,23 @@ def gate_engine(request: GateRequest) -> EngineManifest:
     key = read_private_key(request.key) if request.key else None
     manifest = read_manifest(request.engine)
     _check_places(request)
-    checkpoint = _open_checkpoint(request, manifest)
-    calm_libraries()
     sets = load_sets(request.sets, request.settings.limit)
+    calm_libraries()
+    with hold(request.work):
+        judged = replace(manifest, gate=_judge(request, manifest, sets))
+        write_manifest(request.engine, judged)
+        drop_stale_signature(request.engine, key)
+        if key is not None:
+            sign_engine(request.engine, key)
+    return judged
+
+
+def _judge(request: GateRequest, manifest: EngineManifest, sets: Sequence[QuestionSet]) -> dict[str, Any]:
+    checkpoint = _open_checkpoint(request, manifest)
     bare = replace(manifest, gate=NOT_RUN, confidence=None)
     if request.out is None:
         renew_answers(request.work, bare, sets, request.settings.limit, request.reference_answers)
-    gate = run_gate(
+    return run_gate(
         open_engine(request.engine, request.engine, bare),
         open_reference(checkpoint, bare),
         sets,
@@ -70,12 +80,6 @@ def gate_engine(request: GateRequest) -> EngineManifest:
         simulated=is_simulated(manifest),
         fresh=request.fresh,
     )
-    judged = replace(manifest, gate=gate)
-    write_manifest(request.engine, judged)
-    drop_stale_signature(request.engine, key)
-    if key is not None:
-        sign_engine(request.engine, key)
-    return judged
 
 
 def _check_places(request: GateRequest) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from radserve_engines.acceptance import Acceptance
 from radserve_engines.building import BuildRequest, build_engine, compiling
-from radserve_engines.building.folders import claim
+from radserve_engines.building.folders import claim, hold
 from radserve_engines.building.regating import GateRequest, gate_engine
 from radserve_engines.building.stages import LOG_NAME
 from radserve_engines.errors import BuildRefused, EvaluationError, SignatureError
@@ -84,7 +84,10 @@ def test_a_build_that_died_in_the_middle_of_another_is_not_taken_for_it(
 
 def test_two_builds_of_one_folder_are_refused(wish: Wish) -> None:
     request = wish(gate=())
-    with claim(request.out, request.work), pytest.raises(BuildRefused, match="another build is at work"):
+    with (
+        claim(request.out, request.work),
+        pytest.raises(BuildRefused, match="another build or gate is at work"),
+    ):
         build_engine(request)
     assert build_engine(request)
 
@@ -160,6 +163,8 @@ def test_a_gate_without_a_key_leaves_no_signature_and_no_answers_in_the_engine(w
     build_engine(request)
     with pytest.raises(BuildRefused, match="lies in the engine's folder"):
         gate_engine(gate_again(request, out=request.out / "gate"))
+    with hold(gate_again(request).work), pytest.raises(BuildRefused, match="another build or gate"):
+        gate_engine(gate_again(request))
     gate_engine(gate_again(request, key=None))
     assert not (request.out / SIGNATURE_NAME).exists()
     assert read_manifest(request.out).gate["status"] == "passed"
