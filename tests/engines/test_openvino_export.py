@@ -24,7 +24,7 @@ transformers = pytest.importorskip("transformers")
 openvino = pytest.importorskip("openvino")
 pytest.importorskip("nncf")
 
-from radserve_engines.openvino.export import build_openvino, runtime_options  # noqa: E402
+from radserve_engines.openvino.export import build_openvino, complete_preprocessor, runtime_options  # noqa: E402
 from radserve_engines.openvino.inputs import DecoderInputs, VisionInputs  # noqa: E402
 
 DEMO = Path(__file__).parents[2] / "models" / "radserve-demo"
@@ -306,6 +306,27 @@ def test_what_cannot_be_built_is_refused_before_any_work(wanted, message, checkp
     with pytest.raises(BuildRefused, match=message):
         build_openvino(checkpoint, tmp_path / "out", **wanted)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_a_preprocessor_leaves_to_transformers_is_written_out(tmp_path):
+    """GenAI would not normalise pixels where the file has no mean; what the file says itself stays."""
+    path = tmp_path / "preprocessor_config.json"
+    path.write_text(
+        json.dumps({"image_processor_type": "Qwen2VLImageProcessor", "image_std": [0.5, 0.5, 0.5]})
+    )
+    complete_preprocessor(tmp_path)
+    written = json.loads(path.read_text())
+    assert written["image_mean"] == transformers.image_utils.OPENAI_CLIP_MEAN
+    assert written["image_std"] == [0.5, 0.5, 0.5]
+    assert {"min_pixels", "max_pixels", "patch_size", "temporal_patch_size", "merge_size"} <= written.keys()
+
+
+def test_a_template_that_genai_finds_no_image_in_is_refused(checkpoint, tmp_path):
+    folder = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
+    template = (folder / "chat_template.jinja").read_text().replace("<|vision_start|>", "")
+    (folder / "chat_template.jinja").write_text(template)
+    with pytest.raises(BuildRefused, match="chat template does not write an image"):
+        build_openvino(folder, tmp_path / "out", precision="bf16")
 
 
 def test_checkpoints_that_this_layout_does_not_fit_are_refused(checkpoint, tmp_path):

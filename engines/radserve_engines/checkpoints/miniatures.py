@@ -37,6 +37,8 @@ _TOWER = {
 }
 _GRIDS = [[56, 112], [112, 56], [112, 112]]
 _CONTROL = ("<pad>", "<s>", "</s>")
+# Qwen finds its images by what stands around them in the chat template.
+_AROUND = dict.fromkeys(("qwen2_vl", "qwen2_5_vl", "qwen3_vl"), ("<|vision_start|>", "<|vision_end|>"))
 _TEMPLATE = (
     "{%% for message in messages %%}{%% if message['content'] is string %%}{{ message['content'] }}"
     "{%% else %%}{%% for part in message['content'] %%}{%% if part['type'] == 'image' %%}%s"
@@ -59,13 +61,18 @@ def make_miniature(name: str, folder: Path, *, shard: str = "200KB", seed: int =
 
     family = family_named(name.partition("/")[0])
     seats = {family.placeholder, family.image_token, family.opening.strip(), family.closing.strip()}
-    tokenizer = _make_tokenizer(sorted(seats - {""}))
+    around = _AROUND.get(family.name, ())
+    tokenizer = _make_tokenizer(sorted({*seats, *around} - {""}))
     torch.manual_seed(seed)
     image = tokenizer.convert_tokens_to_ids(family.image_token or family.placeholder)
     model = make_model(name, image).to(torch.bfloat16)
+    if around:
+        model.config.vision_start_token_id, model.config.vision_end_token_id = (
+            tokenizer.convert_tokens_to_ids(list(around))
+        )
     model.generation_config = GenerationConfig(bos_token_id=1, eos_token_id=2, pad_token_id=0)
     model.save_pretrained(folder, max_shard_size=shard)
-    tokenizer.chat_template = _TEMPLATE % family.placeholder
+    tokenizer.chat_template = _TEMPLATE % family.placeholder.join(around or ("", ""))
     tokenizer.save_pretrained(folder)
     processor = _PROCESSORS[family.name]
     (folder / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n", "utf-8")

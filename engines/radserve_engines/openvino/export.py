@@ -16,21 +16,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from radserve_engines.building.chat_template import find_template
 from radserve_engines.errors import BuildRefused, CheckpointError
+from radserve_engines.families import family_named
 from radserve_engines.generation import Generation
 from radserve_engines.openvino.graphs import GRAPHS, LANGUAGE_MODEL, VISION_MERGER, graph_path, load_traceable
 from radserve_engines.openvino.inputs import DecoderInputs, VisionInputs
 from radserve_engines.openvino.vision_quantization import quantize_vision_merger
 from radserve_engines.openvino.weights import compress_to_int4, compress_to_int8
 from radserve_engines.precision import OPENVINO
+from radserve_engines.template_language import compile_template, read_special_tokens
 
 # OpenVINO's own default is u8 on most CPUs, with or without being asked.
 KV_KINDS = {None: "f16", "int8": "u8"}
 # Products with compressed weights round their other side to INT8 in groups of this many values; 0 would round nothing.
 DYNAMIC_GROUP = 32
-COPIED = ("config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json")
+PREPROCESSOR = "preprocessor_config.json"
+COPIED = ("config.json", PREPROCESSOR, "tokenizer.json", "tokenizer_config.json")
 COPIED_IF_THERE = ("chat_template.jinja", "generation_config.json", "special_tokens_map.json")
 
+_FAMILY = "qwen2_5_vl"
+_IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
 Note = Callable[[int, int], None]
 
 
@@ -115,10 +121,26 @@ def _refuse(
         if not (checkpoint / name).is_file():
             raise CheckpointError(f"{checkpoint} has no {name}, which an OpenVINO engine needs")
     config = json.loads((checkpoint / "config.json").read_text("utf-8"))
-    if config.get("model_type") != "qwen2_5_vl":
+    if config.get("model_type") != _FAMILY:
         raise BuildRefused(
             f"{checkpoint / 'config.json'}: model_type {config.get('model_type')!r} has no OpenVINO engine here, only "
             "qwen2_5_vl has; build for --target torch or trtllm"
+        )
+    _check_template(checkpoint)
+
+
+def _check_template(checkpoint: Path) -> None:
+    """GenAI finds an image by its three tokens: otherwise no question could be asked once all is built."""
+    source = find_template(checkpoint, family_named(_FAMILY))
+    parts = [{"type": "image"}, {"type": "text", "text": "?"}]
+    messages = [{"role": "user", "content": parts}]
+    text = compile_template(source).render(
+        messages=messages, add_generation_prompt=True, **read_special_tokens(checkpoint)
+    )
+    if text.count(_IMAGE) != 1:
+        raise BuildRefused(
+            f"{checkpoint}: its chat template does not write an image as {_IMAGE}, and OpenVINO GenAI finds it by that "
+            "alone; build for --target torch or trtllm"
         )
 
 
@@ -134,3 +156,17 @@ def _write_tokenizer(checkpoint: Path, out: Path) -> None:
     for name in COPIED + COPIED_IF_THERE:
         if (checkpoint / name).is_file():
             shutil.copyfile(checkpoint / name, out / name)
+    complete_preprocessor(out)
+
+
+def complete_preprocessor(folder: Path) -> None:
+    """Write out what preprocessor_config.json leaves to transformers' class: GenAI's own defaults are others.
+
+    Without `image_mean` and `image_std` it would not normalise at all, and its vision tower would see next to nothing.
+    """
+    from transformers import Qwen2VLImageProcessor
+
+    path = folder / PREPROCESSOR
+    whole = Qwen2VLImageProcessor.from_pretrained(folder, local_files_only=True).to_dict()
+    said = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps({**whole, **said}, indent=2) + "\n", "utf-8")
