@@ -1,7 +1,10 @@
 """The table of families against transformers' own classes and processors."""
 
+import json
+import shutil
 from fnmatch import fnmatchcase
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -164,6 +167,21 @@ def run(model, inputs, settings, images):
     image = inputs.tokenizer.token_to_id(inputs.family.image_token or inputs.family.placeholder)
     counted = sum(inputs.family.image_tokens(settings, *i.shape[:2], len(images)) for i in images)
     assert (encoded["input_ids"] == image).sum() == counted
+
+
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "qwen3_vl"])
+def test_qwens_bounds_count_by_either_of_their_names(miniature, name, tmp_path):
+    """Qwen3-VL's file has them under `size` alone, which the processor that needs no torchvision overlooks."""
+    folder = Path(shutil.copytree(miniature(name), tmp_path / "copied"))
+    path = folder / "preprocessor_config.json"
+    processor = json.loads(path.read_text())
+    bounds = {"shortest_edge": processor.pop("min_pixels"), "longest_edge": processor.pop("max_pixels")}
+    path.write_text(json.dumps({**processor, "size": bounds}))
+    for size in SIZES:
+        text, images = f"{family_named(name).placeholder} what?", [noise(*size)]
+        before, after = (ModelInputs(one).encode(text, images) for one in (miniature(name), folder))
+        assert torch.equal(before["input_ids"], after["input_ids"])
+        assert torch.equal(before["image_grid_thw"], after["image_grid_thw"])
 
 
 def test_a_prompt_without_its_images_is_refused(miniature):

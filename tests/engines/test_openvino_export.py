@@ -318,7 +318,11 @@ def test_what_a_preprocessor_leaves_to_transformers_is_written_out(tmp_path):
     written = json.loads(path.read_text())
     assert written["image_mean"] == transformers.image_utils.OPENAI_CLIP_MEAN
     assert written["image_std"] == [0.5, 0.5, 0.5]
-    assert {"min_pixels", "max_pixels", "patch_size", "temporal_patch_size", "merge_size"} <= written.keys()
+    assert {"patch_size", "temporal_patch_size", "merge_size"} <= written.keys()
+    path.write_text(json.dumps({"size": {"shortest_edge": 784, "longest_edge": 6272}}))
+    complete_preprocessor(tmp_path)
+    written = json.loads(path.read_text())
+    assert (written["min_pixels"], written["max_pixels"]) == (784, 6272)
 
 
 def test_a_template_that_genai_finds_no_image_in_is_refused(checkpoint, tmp_path):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from radserve_engines.errors import CheckpointError
 from radserve_engines.families import Family
+from radserve_engines.families.image_tokens import qwen_bounds
 
 Features = Callable[[Sequence[NDArray[np.uint8]]], dict[str, torch.Tensor]]
 
@@ -34,6 +35,8 @@ def load_features(family: Family, folder: Path, settings: Mapping[str, Any]) -> 
         return Phi4Crops(settings)
     name = _PROCESSORS.get(family.name) or _tower_processor(settings)
     processor = _load_processor(name, folder)
+    if name == "Qwen2VLImageProcessor":  # the slow one overlooks them under `size`, where Qwen3-VL has them
+        processor.min_pixels, processor.max_pixels = qwen_bounds(settings.get("preprocessor") or {})
 
     def make(images: Sequence[NDArray[np.uint8]]) -> dict[str, torch.Tensor]:
         listed: list[Any] = list(images)

@@ -20,7 +20,7 @@ def count_merged_patches(settings: Settings, height: int, width: int, patch: int
     merge = int(image.get("merge_size") or vision.get("spatial_merge_size") or 2)
     side = patch * merge
     if image.get("do_resize", True):
-        height, width = _qwen_size(height, width, side, *_qwen_bounds(image))
+        height, width = _qwen_size(height, width, side, *qwen_bounds(image))
     return (height // side) * (width // side)
 
 
@@ -164,7 +164,8 @@ def _unpadded(settings: Settings, height: int, width: int, grid: int) -> tuple[i
     return rows, columns
 
 
-def _qwen_bounds(image: Settings) -> tuple[int, int]:
+def qwen_bounds(image: Settings) -> tuple[int, int]:
+    """Least and most pixels, by either of the names that an image processor's file has for them."""
     size = image.get("size") or {}
     least = image.get("min_pixels") or size.get("shortest_edge") or _QWEN_PIXELS[0]
     most = image.get("max_pixels") or size.get("longest_edge") or _QWEN_PIXELS[1]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from radserve_engines.building.chat_template import find_template
 from radserve_engines.errors import BuildRefused, CheckpointError
 from radserve_engines.families import family_named
+from radserve_engines.families.image_tokens import qwen_bounds
 from radserve_engines.generation import Generation
 from radserve_engines.openvino.graphs import GRAPHS, LANGUAGE_MODEL, VISION_MERGER, graph_path, load_traceable
 from radserve_engines.openvino.inputs import DecoderInputs, VisionInputs
@@ -169,4 +170,6 @@ def complete_preprocessor(folder: Path) -> None:
     path = folder / PREPROCESSOR
     whole = Qwen2VLImageProcessor.from_pretrained(folder, local_files_only=True).to_dict()
     said = json.loads(path.read_text("utf-8"))
-    path.write_text(json.dumps({**whole, **said}, indent=2) + "\n", "utf-8")
+    least, most = qwen_bounds(said)
+    bounds = {"min_pixels": least, "max_pixels": most, "size": {"shortest_edge": least, "longest_edge": most}}
+    path.write_text(json.dumps({**whole, **said, **bounds}, indent=2) + "\n", "utf-8")
