@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from radserve_engines.checkpoints.headers import TensorHeader
+from radserve_engines.checkpoints.rope import restore_rope
 from radserve_engines.checkpoints.shards import INDEX, Shards, find_shards
 from radserve_engines.checkpoints.tensor_names import plain_names
 from radserve_engines.errors import CheckpointError
@@ -29,7 +30,7 @@ class Checkpoint:
 
     `quantized` is the method that config.json says the weights are quantized with already. `renames` gives each
     stored tensor's plain name. `plain`: transformers reads the folder as it is; else `write_plain` makes one that it
-    does.
+    does. `config` is in transformers 4's words; `newer` says that the file is in transformers 5's.
     """
 
     folder: Path
@@ -40,6 +41,7 @@ class Checkpoint:
     parameters: Mapping[str, int]
     dtype: str
     quantized: str | None
+    newer: bool = False
 
     @property
     def total(self) -> int:
@@ -50,7 +52,11 @@ class Checkpoint:
     def plain(self) -> bool:
         """Whether transformers reads the folder as it is."""
         named = all(stored == name for stored, name in self.renames.items())
-        return named and any((self.folder / name).is_file() for name in (INDEX, "model.safetensors"))
+        return (
+            named
+            and not self.newer
+            and any((self.folder / name).is_file() for name in (INDEX, "model.safetensors"))
+        )
 
     @property
     def tensors(self) -> dict[str, TensorHeader]:
@@ -77,7 +83,8 @@ class Checkpoint:
 
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Read config.json and the headers of all shards. Raises CheckpointError naming file, tensor and the way out."""
-    config = read_config(folder)
+    stored = read_config(folder)
+    config = restore_rope(stored)
     family = family_of(config)
     shards = find_shards(folder)
     renames = plain_names(name for held in shards.values() for name in held)
@@ -98,8 +105,9 @@ def read_checkpoint(folder: Path) -> Checkpoint:
             f"{folder}: no tensor of its shards belongs to a language model; is it an adapter only?"
         )
     kind = kinds.most_common(1)[0][0]
+    dtype = _DTYPES.get(kind, kind.lower())
     return Checkpoint(
-        folder, config, family, shards, renames, parameters, _DTYPES.get(kind, kind.lower()), method
+        folder, config, family, shards, renames, parameters, dtype, method, newer=config != stored
     )
 
 

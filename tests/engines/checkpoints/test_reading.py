@@ -172,3 +172,41 @@ def test_a_whole_file_beside_the_shards_of_an_index_is_not_overlooked(copied):
     shutil.copy(next(folder.glob("model-*.safetensors")), folder / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"two checkpoints: model\.safetensors"):
         read_checkpoint(folder)
+
+
+BASE = 500_000.0
+SECTIONS = {"rope_type": "default", "mrope_section": [4, 6, 6]}
+
+
+@pytest.mark.parametrize(
+    ("name", "rope", "older"),
+    [
+        ("qwen2_5_vl", {**SECTIONS, "rope_theta": BASE}, {"rope_theta": BASE, "rope_scaling": SECTIONS}),
+        ("llava", {"rope_type": "default", "rope_theta": BASE}, {"rope_theta": BASE, "rope_scaling": None}),
+        (
+            "gemma3",
+            {
+                "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": BASE},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 20_000.0},
+            },
+            {
+                **{"rope_theta": BASE, "rope_local_base_freq": 20_000.0},
+                "rope_scaling": {"rope_type": "linear", "factor": 8.0},
+            },
+        ),
+    ],
+)
+def test_rotary_embeddings_as_transformers_5_writes_them_are_kept(copied, tmp_path, name, rope, older):
+    """The transformers here would pass over them, and take its class's default base without a word."""
+    folder = copied(name)
+    config = json.loads((folder / "config.json").read_text())
+    text = {k: v for k, v in config["text_config"].items() if not k.startswith("rope_")}
+
+    def logits(**written):
+        (folder / "config.json").write_text(json.dumps({**config, "text_config": {**text, **written}}))
+        checkpoint = read_checkpoint(folder)
+        plain = checkpoint if checkpoint.plain else write_plain(checkpoint, tmp_path / "plain")
+        return Probe(folder).logits(load_model(plain))
+
+    assert torch.equal(logits(rope_parameters=rope), logits(**older))
+    assert not torch.equal(logits(**older), logits(rope_scaling=older["rope_scaling"]))
