@@ -7,6 +7,7 @@ from typing import Any
 from radserve_engines.errors import BuildRefused
 
 _QWEN = ("qwen2_vl", "qwen2_5_vl")
+_SERVED = ("bfloat16", "float16")
 
 
 def complete_config(folder: Path) -> None:
@@ -14,7 +15,8 @@ def complete_config(folder: Path) -> None:
 
     Qwen's input processor compares each id with `vision_token_id` (models/modeling_qwen2vl.py): where a checkpoint
     has none, the image token's own id stands there, and nothing else is taken for an image. `torch_dtype` is `dtype`'s
-    earlier name.
+    earlier name. The model runs in what it says, and most kernels have no float32 (issue 5260): such weights, as ZeRO
+    exports them, are rounded to bfloat16 when they are loaded.
     """
     path = folder / "config.json"
     try:
@@ -25,8 +27,10 @@ def complete_config(folder: Path) -> None:
     if config.get("model_type") in _QWEN and "image_token_id" in config:
         config.setdefault("vision_token_id", config["image_token_id"])
     for part in (config, config.get("text_config"), config.get("vision_config")):
-        if part and "dtype" in part:
-            part.setdefault("torch_dtype", part["dtype"])
+        if part and (stored := part.get("dtype") or part.get("torch_dtype")):
+            part["torch_dtype"] = stored if stored in _SERVED else "bfloat16"
+            if "dtype" in part:
+                part["dtype"] = part["torch_dtype"]
     if json.dumps(config) != before:
         path.unlink()  # it may be linked to the checkpoint's own
         path.write_text(json.dumps(config, indent=2) + "\n", "utf-8")

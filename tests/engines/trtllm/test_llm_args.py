@@ -148,6 +148,18 @@ def test_a_config_that_lacks_nothing_stays_byte_for_byte(tmp_path: Path) -> None
     assert (tmp_path / "config.json").read_text() == text
 
 
+@pytest.mark.parametrize("stored", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["dtype", "torch_dtype"])
+def test_a_checkpoint_in_float32_is_served_in_bfloat16(tmp_path: Path, stored: str, name: str) -> None:
+    """As ZeRO exports it; TensorRT-LLM's kernels have no float32."""
+    parts = {name: stored, "text_config": {name: stored}, "vision_config": {name: "float16"}}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llava_next", **parts}))
+    complete_config(tmp_path)
+    made = json.loads((tmp_path / "config.json").read_text())
+    assert made["torch_dtype"] == made[name] == made["text_config"]["torch_dtype"] == "bfloat16"
+    assert made["vision_config"][name] == "float16"
+
+
 def test_a_family_that_the_llm_api_does_not_know_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "blip-2"}))
     with pytest.raises(BuildRefused, match="BLIP-2: its compiled path does"):
