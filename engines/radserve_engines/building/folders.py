@@ -26,6 +26,11 @@ _LEFT_OUT = (
     "optimizer",
     "scheduler",
     "trainer_state",
+    "rng_state",
+    "checkpoint-",
+    "global_step",
+    "pytorch_model",
+    "adapter_",
 )
 
 

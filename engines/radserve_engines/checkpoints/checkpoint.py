@@ -50,10 +50,12 @@ class Checkpoint:
 
     @property
     def plain(self) -> bool:
-        """Whether transformers reads the folder as it is."""
+        """Whether transformers, and TensorRT-LLM, which takes every safetensors file that there is, read it so."""
+        alone = set(self.folder.glob("*.safetensors")) == set(self.shards)
         named = all(stored == name for stored, name in self.renames.items())
         return (
             named
+            and alone
             and not self.newer
             and any((self.folder / name).is_file() for name in (INDEX, "model.safetensors"))
         )
@@ -84,6 +86,11 @@ class Checkpoint:
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Read config.json and the headers of all shards. Raises CheckpointError naming file, tensor and the way out."""
     stored = read_config(folder)
+    if (adapter := folder / "adapter_config.json").is_file():
+        raise CheckpointError(
+            f"{folder} is a checkpoint and an adapter in one, and most tools would put the adapter on another base: "
+            f"remove {adapter.name} if it is merged already, else give it with --adapter, from a folder of its own"
+        )
     config = restore_rope(stored)
     family = family_of(config)
     shards = find_shards(folder)

@@ -210,3 +210,23 @@ def test_rotary_embeddings_as_transformers_5_writes_them_are_kept(copied, tmp_pa
 
     assert torch.equal(logits(rope_parameters=rope), logits(**older))
     assert not torch.equal(logits(**older), logits(rope_scaling=older["rope_scaling"]))
+
+
+def test_weights_that_are_not_of_the_checkpoint_do_not_come_along(copied, tmp_path):
+    """TensorRT-LLM reads every safetensors file of a folder, those of an earlier save as well."""
+    folder = copied("qwen2_5_vl")
+    assert read_checkpoint(folder).plain
+    shutil.copy(next(folder.glob("model-*.safetensors")), folder / "model-00001-of-00002.safetensors")
+    checkpoint = read_checkpoint(folder)
+    assert not checkpoint.plain
+    made = write_plain(checkpoint, tmp_path / "plain")
+    assert made.plain and len(made.shards) == len(checkpoint.shards)
+
+
+def test_a_checkpoint_and_an_adapter_in_one_folder_are_refused(copied, make_adapter):
+    """transformers would load the adapter's own base, wherever that is, and put the adapter on it."""
+    folder = copied("qwen2_5_vl")
+    for path in make_adapter(folder, ["q_proj"]).glob("adapter_*"):
+        shutil.copy(path, folder / path.name)
+    with pytest.raises(CheckpointError, match=r"in one.*remove adapter_config\.json if it is merged"):
+        read_checkpoint(folder)
