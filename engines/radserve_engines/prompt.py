@@ -55,11 +55,7 @@ class PromptTemplate:
         self._check_images(messages, images)
         for text in _texts(messages):
             self._refuse_control_tokens(text)
-        try:
-            text = self._template.render(messages=list(messages), add_generation_prompt=True, **self._tokens)
-        except TemplateError as error:
-            raise QuestionRefused(f"the engine's chat template refuses these messages: {error}") from error
-        text = text.removeprefix(self._start)
+        text = self._write(messages)
         sizes = [(image.shape[0], image.shape[1]) for image in images]
         count, many = self._family.image_tokens, len(images)
         image_tokens = sum(count(self._settings, *size, many) for size in sizes)
@@ -79,6 +75,20 @@ class PromptTemplate:
                 code="context_length_exceeded",
             )
         return min(max_tokens, length - prompt.prompt_tokens)
+
+    def _write(self, messages: Sequence[Mapping[str, Any]]) -> str:
+        """By the template; some, as LLaVA's, take content in parts only, and lose what comes as a string."""
+        parts = [{**message, "content": _parts_of(message)} for message in messages]
+        asked = [_squeezed(str(part.get("text", ""))) for one in parts[-1:] for part in _parts(one)]
+        for form in (list(messages), parts):
+            try:
+                text = self._template.render(messages=form, add_generation_prompt=True, **self._tokens)
+            except (TemplateError, TypeError) as error:
+                message = f"the engine's chat template refuses these messages: {error}"
+                raise QuestionRefused(message, param="messages") from error
+            if all(said in _squeezed(text) for said in asked):
+                return text.removeprefix(self._start)
+        raise QuestionRefused("the engine's chat template leaves out the question", param="messages")
 
     def _added_start(self) -> str:
         """The start token, if the tokenizer puts it before every text: a template that writes it too doubles it."""
@@ -107,6 +117,16 @@ class PromptTemplate:
 def _parts(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     content = message.get("content")
     return [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
+
+
+def _parts_of(message: Mapping[str, Any]) -> Any:
+    content = message.get("content")
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _squeezed(text: str) -> str:
+    """Templates may trim and break lines otherwise."""
+    return "".join(text.split())
 
 
 def _texts(messages: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -92,7 +92,9 @@ def test_what_hugging_face_adds_to_jinja_works(rendered: Rendered) -> None:
         "{% for message in messages %}{% generation %}{{ message['content'][0]['text'] }}{% endgeneration %}"
     )
     assert rendered(each + "{{ eos_token }}{% endfor %}", "a", "b") == "a<|im_end|>b<|im_end|>"
-    assert rendered(each + "{% break %}{% endfor %}{{ {'µ': 1} | tojson }}", "a", "b") == 'a{"µ": 1}'
+    first = "{% for one in messages %}{% if loop.first %}{% continue %}{% endif %}"
+    text = "{{ one['content'][0]['text'] }}{% break %}{% endfor %}{{ {'µ': 1} | tojson }}"
+    assert rendered(first + text, "a", "b") == 'b{"µ": 1}'
     with pytest.raises(QuestionRefused, match="one turn only"):
         rendered("{{ raise_exception('one turn only') }}", "a")
 
@@ -113,3 +115,19 @@ def test_a_start_token_that_the_tokenizer_adds_is_not_written_twice(
     tokenizer.post_processor = TemplateProcessing("<|im_start|> $A", special_tokens=[start])
     tokenizer.save(str(copied_engine / "tokenizer.json"))
     assert rendered(source, "a") == "a"
+
+
+def test_a_question_as_a_string_is_not_lost_by_a_template_that_takes_parts(
+    copied_engine: Path, manifest: EngineManifest
+) -> None:
+    """LLaVA's published templates choose the parts that are texts, and of a string there are none."""
+    source = (
+        "{% for m in messages %}{% for p in m['content'] | selectattr('type', 'equalto', 'text') %}"
+        "{{ p['text'] }}{% endfor %}{% endfor %}"
+    )
+    (copied_engine / manifest.chat_template).write_text(source, "utf-8")
+    template = PromptTemplate(copied_engine, manifest)
+    assert template.render([{"role": "user", "content": "Is it a CT?"}], ()).text == "Is it a CT?"
+    (copied_engine / manifest.chat_template).write_text("Answer:", "utf-8")
+    with pytest.raises(QuestionRefused, match="leaves out the question"):
+        PromptTemplate(copied_engine, manifest).render([{"role": "user", "content": "Is it a CT?"}], ())

@@ -29,7 +29,7 @@ def load_traceable(checkpoint: Path, dtype: str = "auto") -> Any:
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{checkpoint} cannot be loaded: {error}") from error
-    check_complete(checkpoint, found)
+    check_complete(checkpoint, model, found)
     model.eval()
     if "sliding_attention" in model.config.text_config.layer_types:
         raise BuildRefused(

@@ -118,7 +118,7 @@ def load_model(folder: Path, dtype: torch.dtype) -> Any:
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{folder} cannot be loaded: {error}") from error
-    check_complete(folder, found)
+    check_complete(folder, model, found)
     return model.eval()
 
 

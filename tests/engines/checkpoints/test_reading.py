@@ -230,3 +230,20 @@ def test_a_checkpoint_and_an_adapter_in_one_folder_are_refused(copied, make_adap
         shutil.copy(path, folder / path.name)
     with pytest.raises(CheckpointError, match=r"in one.*remove adapter_config\.json if it is merged"):
         read_checkpoint(folder)
+
+
+def test_a_head_that_config_ties_away_is_not_lost_silently(copied):
+    """Trained apart and saved, with a config.json that still says it is the embeddings."""
+    folder = copied("qwen2_5_vl")
+    config = json.loads((folder / "config.json").read_text())
+    tied = {**config, "tie_word_embeddings": True}
+    tied["text_config"] = {**config["text_config"], "tie_word_embeddings": True}
+    (folder / "config.json").write_text(json.dumps(tied))
+    with pytest.raises(CheckpointError, match=r"lm_head\.weight is not the embeddings.*tie_word_embeddings"):
+        load_model(read_checkpoint(folder))
+    held = {path: load_file(path) for path in folder.glob("*.safetensors")}
+    embeddings = next(t for one in held.values() for name, t in one.items() if "embed_tokens" in name)
+    for path, tensors in held.items():
+        if "lm_head.weight" in tensors:
+            save_file({**tensors, "lm_head.weight": embeddings}, path, metadata={"format": "pt"})
+    load_model(read_checkpoint(folder))
