@@ -13,6 +13,7 @@ _INTEGERS = {"max_tokens": (1, 1 << 20), "top_k": (1, 1 << 20), "seed": (0, (1 <
 _NUMBERS = {"temperature": (0.0, 2.0), "top_p": (0.0, 1.0)}
 _SWITCHES = ("logprobs", "ignore_eos")
 _MAX_STOPS = 4
+_COLDEST = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,8 @@ class Sampling:
 
     @property
     def greedy(self) -> bool:
-        """Whether the likeliest token is always taken."""
-        return self.temperature == 0 or self.top_p == 0 or self.top_k == 1
+        """Whether the likeliest token is always taken; logits divided by a temperature near 0 are not finite."""
+        return self.temperature < _COLDEST or self.top_p == 0 or self.top_k == 1
 
     def merged(self, given: Mapping[str, Any]) -> "Sampling":
         """These defaults with the given fields on top; raises QuestionRefused naming an unknown or ill one."""

@@ -253,6 +253,15 @@ def test_how_tokens_are_chosen_is_the_questions_to_say_not_the_checkpoints(minia
     assert (penalised.token_ids, penalised.score) == (plain.token_ids, plain.score)
 
 
+@pytest.mark.parametrize("drawn", [{"temperature": 1e-40}, {"top_p": 0.0}, {"top_k": 1}])
+def test_a_draw_from_one_token_is_greedy(miniature: Miniature, drawn: dict[str, float]) -> None:
+    folder, manifest = miniature("qwen2_5_vl")
+    asked = ask(np.zeros((IMAGE_SIDE, IMAGE_SIDE, 3), np.uint8), "Is this a CT?")
+    drawing = replace(asked, sampling=replace(asked.sampling, **{"temperature": 2.0, **drawn}))
+    one, other = (says(folder, manifest, generation) for generation in (asked, drawing))
+    assert (one.token_ids, one.logprobs) == (other.token_ids, other.logprobs)
+
+
 def test_a_question_without_an_image_spends_no_time_on_vision(miniature: Miniature) -> None:
     folder, manifest = miniature("qwen2_5_vl")
     text = Generation(({"role": "user", "content": "Is this a CT?"},), (), Sampling(max_tokens=12))
