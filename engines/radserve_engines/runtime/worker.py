@@ -37,6 +37,8 @@ class Worker:
         self._begun: set[int] = set()
         self._urgent = False
         self._sent_at = 0.0
+        self._keeping = threading.Lock()
+        self._live: set[int] = set()
         self._handles: dict[int, Handle] = {}
         self._runtime: Runtime = load_runtime(folder, acceptance.accept(folder), after_turn=self._flush)
         warm_up(self._runtime)
@@ -48,8 +50,9 @@ class Worker:
             match message:
                 case Ask():
                     self._ask(message)
-                case Cancel(number) if number in self._handles:
-                    self._handles[number].cancel()
+                case Cancel(number):
+                    if handle := self._handles.get(number):
+                        handle.cancel()
                 case Probe():
                     self._urgent = True
                     self._runtime.probe(0.0)  # the turn that answers it sends a batch
@@ -57,12 +60,16 @@ class Worker:
 
     def _ask(self, asked: Ask) -> None:
         number = asked.number
+        self._live.add(number)
         try:
-            self._handles[number] = self._runtime.submit(
-                asked.generation, lambda item: self._keep(number, item)
-            )
+            handle = self._runtime.submit(asked.generation, lambda item: self._keep(number, item))
         except EngineError as error:
+            self._forget(number)
             self._send(Batch(((number, error),), self._runtime.load()))
+            return
+        with self._keeping:
+            if number in self._live:  # else its last word came before its handle
+                self._handles[number] = handle
 
     def _keep(self, number: int, item: Item) -> None:
         if isinstance(item, EngineError):
@@ -85,7 +92,9 @@ class Worker:
         self._send(Batch(batch, load))
 
     def _forget(self, number: int) -> None:
-        self._handles.pop(number, None)
+        with self._keeping:
+            self._live.discard(number)
+            self._handles.pop(number, None)
         self._begun.discard(number)
         self._items.pop(number, None)
 
