@@ -12,7 +12,6 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from radserve_engines.building.chat_template import FILE_NAME as TEMPLATE
 from radserve_engines.building.compiling import compile_engine
 from radserve_engines.building.folders import claim, empty, link_checkpoint, list_files
 from radserve_engines.building.judging import judge
@@ -22,6 +21,7 @@ from radserve_engines.building.quantizing import quantize
 from radserve_engines.building.request import BuildRequest
 from radserve_engines.building.stages import Record, Stages
 from radserve_engines.checkpoints.digest import checkpoint_digest
+from radserve_engines.families.chat_template import FILE_NAME as TEMPLATE
 from radserve_engines.manifest import SIGNATURE_NAME, EngineManifest, digest_files, write_manifest
 from radserve_engines.provenance import list_versions
 from radserve_engines.signing import drop_stale_signature, fingerprint, read_private_key, sign_engine

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from radserve_engines.building.chat_template import FILE_NAME as TEMPLATE
 from radserve_engines.building.folders import copy_checkpoint, empty, fingerprint_images
 from radserve_engines.building.plan import BuildPlan
 from radserve_engines.building.quantizing import render_samples
 from radserve_engines.building.stages import Note, Stages
+from radserve_engines.families.chat_template import FILE_NAME as TEMPLATE
 
 
 def compile_engine(plan: BuildPlan, stages: Stages) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from radserve_engines.building.chat_template import find_template
 from radserve_engines.building.folders import refuse_overlap
 from radserve_engines.building.policy import Conduct, choose_conduct
 from radserve_engines.building.request import MOST_AT_ONCE, BuildRequest, choose_path
@@ -13,6 +12,7 @@ from radserve_engines.checkpoints import Checkpoint, read_checkpoint
 from radserve_engines.errors import BuildRefused
 from radserve_engines.evaluation import QuestionSet, load_sets
 from radserve_engines.families import read_settings
+from radserve_engines.families.chat_template import find_template
 from radserve_engines.precision import Precision, TrtllmPath, precision_named
 from radserve_engines.signing import read_private_key
 from radserve_engines.vqa_data import digest_file

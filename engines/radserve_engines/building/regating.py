@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from radserve_engines.building.chat_template import FILE_NAME as TEMPLATE
 from radserve_engines.building.folders import empty, hold, link_checkpoint
 from radserve_engines.building.judging import (
     ANSWERS,
@@ -21,6 +20,7 @@ from radserve_engines.checkpoints import read_checkpoint
 from radserve_engines.checkpoints.digest import checkpoint_digest
 from radserve_engines.errors import BuildRefused
 from radserve_engines.evaluation import QuestionSet, load_sets
+from radserve_engines.families.chat_template import FILE_NAME as TEMPLATE
 from radserve_engines.gating import GateSettings, run_gate
 from radserve_engines.manifest import EngineManifest, read_manifest, write_manifest
 from radserve_engines.signing import drop_stale_signature, read_private_key, sign_engine

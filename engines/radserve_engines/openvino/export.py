@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radserve_engines.building.chat_template import find_template
 from radserve_engines.errors import BuildRefused, CheckpointError
 from radserve_engines.families import family_named
+from radserve_engines.families.chat_template import find_template
 from radserve_engines.families.image_tokens import qwen_bounds
 from radserve_engines.generation import Generation
 from radserve_engines.openvino.graphs import GRAPHS, LANGUAGE_MODEL, VISION_MERGER, graph_path, load_traceable

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radserve_engines.building.chat_template import find_template
+from radserve_engines.families.chat_template import find_template
 from radserve_engines.generation import Generation
 from radserve_engines.openvino.graphs import TEXT_EMBEDDINGS, VISION_EMBEDDINGS, VISION_MERGER, graph_path
 
