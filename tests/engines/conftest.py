@@ -2,6 +2,7 @@
 
 import queue
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +46,44 @@ def fake(copied_engine: Path, manifest: EngineManifest) -> Iterator[FakeRuntime]
     runtime = FakeRuntime(copied_engine, manifest, max_running=2)
     yield runtime
     runtime.close()
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Miniatures are so small that threads only wait for each other."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def make_adapter(tmp_path: Path) -> Callable[..., Path]:
+    """`make_adapter(base, targets, seed, **LoRA)`: a trained one, that is, with a B that is not zero."""
+
+    def make(base: Path, targets: list[str] | str, seed: int = 1, **more: object) -> Path:
+        import peft
+        import torch
+
+        from radserve_engines.checkpoints import read_checkpoint
+        from radserve_engines.checkpoints.loading import load_model
+
+        model = load_model(read_checkpoint(base), torch.float32)
+        config = peft.LoraConfig(r=4, lora_alpha=8, target_modules=targets, **more)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of tied embeddings, which some tests are about
+            adapted = peft.get_peft_model(model, config)
+            generator = torch.Generator().manual_seed(seed)
+            for name, value in adapted.named_parameters():
+                if "lora_B" in name or "modules_to_save" in name:
+                    value.data = value.data + 0.3 * torch.randn(value.shape, generator=generator)
+            folder = tmp_path / f"adapter-{seed}"
+            adapted.save_pretrained(folder)
+        return folder
+
+    return make
 
 
 class Asked:

@@ -18,13 +18,7 @@ from radserve_engines.families.model_inputs import ModelInputs
 SIZES = [(56, 56), (64, 90), (300, 100), (40, 333), (224, 224)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Miniatures are so small that threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @cache

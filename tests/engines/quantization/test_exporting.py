@@ -2,16 +2,13 @@
 
 import json
 import shutil
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 
 from radserve_engines.checkpoints import merge_adapters, read_checkpoint
-from radserve_engines.checkpoints.loading import load_model
 from radserve_engines.checkpoints.miniatures import make_miniature
 from radserve_engines.errors import BuildFailed, BuildRefused
 from radserve_engines.generation import Generation, Sampling
@@ -36,13 +33,7 @@ ROUTES = {  # family, and the modules of a LoRA that is merged first; precision,
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Miniatures are so small that threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def samples(count=2):
@@ -56,27 +47,13 @@ def silent(done, total):
     pass
 
 
-def add_adapter(base, targets, folder):
-    import peft
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = load_model(read_checkpoint(base), torch.float32)
-        adapted = peft.get_peft_model(model, peft.LoraConfig(r=2, target_modules=targets))
-        for name, value in adapted.named_parameters():
-            if "lora_B" in name:
-                torch.nn.init.normal_(value, std=0.1)
-        adapted.save_pretrained(folder)
-    merge_adapters(read_checkpoint(base), [folder], folder / "merged")
-    return folder / "merged"
-
-
 @pytest.mark.parametrize("name", ROUTES)
-def test_each_family_goes_from_shards_to_a_quantized_checkpoint(name, tmp_path):
+def test_each_family_goes_from_shards_to_a_quantized_checkpoint(name, make_adapter, tmp_path):
     targets, precision, kv = ROUTES[name]
     source = make_miniature(name, tmp_path / "checkpoint")
     if targets:
-        source = add_adapter(source, targets, tmp_path / "adapter")
+        merge_adapters(read_checkpoint(source), [make_adapter(source, targets)], tmp_path / "merged")
+        source = tmp_path / "merged"
     heard, out = [], tmp_path / "out"
     record = quantize_checkpoint(
         *(source, out, PRECISIONS[precision]),
