@@ -62,10 +62,3 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, context: int) -> Any:
         additional_special_tokens=list(SPECIAL_TOKENS[1:]),
         model_max_length=context,
     )
-
-
-def render_question(tokenizer: Any, question: str) -> str:
-    """The prompt for one question on one image, ready for the answer."""
-    message = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}
-    prompt: str = tokenizer.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
-    return prompt

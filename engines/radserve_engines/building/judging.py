@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from radserve_engines.building.folders import fingerprint_images, renew
 from radserve_engines.building.plan import BuildPlan
@@ -90,9 +89,3 @@ def open_engine(folder: Path, weights: Path, manifest: EngineManifest) -> Answer
     if is_simulated(manifest):
         return open_answerer(weights, replace(manifest, target="torch"), location=folder.name)
     return open_answerer(folder, manifest, location=folder.name)
-
-
-def tell_gate(gate: dict[str, Any]) -> list[str]:
-    """The verdict in lines for a terminal."""
-    lines = [f"gate: {gate['status']}"]
-    return lines + [f"  - {reason}" for reason in gate.get("reasons", ())]
