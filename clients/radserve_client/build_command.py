@@ -69,7 +69,7 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     add(
         "--gpu",
         choices=("ampere", "ada", "hopper", "blackwell"),
-        help="what it will run on (for --target trtllm)",
+        help="what it will run on (for --target trtllm; default: the GPU that is here)",
     )
     add("--tensor-parallel", type=positive, default=1, metavar="N", help="GPUs that share it (trtllm)")
     add("--max-batch", type=positive, default=64, metavar="N", help="answers at once (trtllm; default: 64)")

@@ -13,7 +13,7 @@ from radserve_engines.errors import BuildRefused
 from radserve_engines.evaluation import QuestionSet, load_sets
 from radserve_engines.families import read_settings
 from radserve_engines.families.chat_template import find_template
-from radserve_engines.precision import Precision, TrtllmPath, precision_named
+from radserve_engines.precision import Architecture, Precision, TrtllmPath, precision_named
 from radserve_engines.signing import read_private_key
 from radserve_engines.vqa_data import digest_file
 
@@ -90,6 +90,8 @@ class BuildPlan:
 def plan_build(request: BuildRequest) -> BuildPlan:
     """Read and check. Raises EngineError with the way out."""
     _check_places(request)
+    if request.target == "trtllm" and request.gpu is None:
+        request = replace(request, gpu=_gpu_here())
     checkpoint = read_checkpoint(request.checkpoint)
     path = choose_path(request, checkpoint.family)
     precision = precision_named(request.precision)
@@ -157,6 +159,19 @@ def tell_warnings(plan: BuildPlan) -> Iterator[str]:
             f"the image policy is {plan.conduct.origin}: if the checkpoint was tuned on other windows or sizes, say so "
             "with --policy"
         )
+
+
+def _gpu_here() -> Architecture | None:
+    """By the compute capability of the first GPU; None without one, or with one that is in no row of the table."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    major, minor = torch.cuda.get_device_capability()
+    if (major, minor) == (8, 9):
+        return "ada"
+    kinds: dict[int, Architecture] = {8: "ampere", 9: "hopper", 10: "blackwell", 12: "blackwell"}
+    return kinds.get(major)
 
 
 def _check_trtllm(plan: BuildPlan) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from radserve_engines.acceptance import Acceptance
 from radserve_engines.building import BuildRequest, build_engine
+from radserve_engines.building.plan import plan_build
 from radserve_engines.building.regating import GateRequest, gate_engine
 from radserve_engines.building.stages import LOG_NAME
 from radserve_engines.building.tables import engine_rows, markdown_table, tell_engine
@@ -158,3 +159,23 @@ def test_engines_are_told_side_by_side(wish: Wish) -> None:
     told = "\n".join(tell_engine(request.out))
     assert read_manifest(request.out).digest in told and "by key" in told
     assert "least_questions 10 instead of 200" in told
+
+
+@pytest.mark.parametrize(
+    ("capability", "refused"),
+    [((8, 0), "runs on Ada, Hopper or Blackwell, not on Ampere"), ((8, 9), ""), ((9, 0), ""), ((10, 0), "")],
+)
+def test_the_gpu_that_is_here_counts_where_none_is_named(
+    wish: Wish, monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], refused: str
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    asked = wish(target="trtllm", precision="fp8")
+    if refused:
+        with pytest.raises(BuildRefused, match=refused):
+            plan_build(asked)
+        assert plan_build(replace(asked, gpu="hopper")).path == "llm-api"
+    else:
+        assert plan_build(asked).path == "llm-api"
