@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from radserve_engines.checkpoints.headers import TensorHeader, read_headers
-from radserve_engines.checkpoints.side_files import TEMPLATE, list_templates
 from radserve_engines.errors import CheckpointError
+from radserve_engines.families.chat_template import FILE_NAME as TEMPLATE
+from radserve_engines.families.chat_template import list_templates
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."
@@ -147,7 +148,7 @@ def check_trained(adapter: Adapter) -> None:
 
 def check_template(adapter: Adapter, checkpoint: Path) -> None:
     """Raises CheckpointError for an adapter that was trained with another chat template than the checkpoint's."""
-    brought = list_templates(adapter.folder)
+    brought = list(list_templates(adapter.folder))
     known = {template.strip() for template in list_templates(checkpoint)}
     if brought and brought[0].strip() not in known:
         raise CheckpointError(

@@ -1,9 +1,10 @@
 """The chat template of an engine: a file of its own, wherever the checkpoint kept it."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
-from radserve_engines.errors import BuildRefused
+from radserve_engines.errors import BuildRefused, CheckpointError
 from radserve_engines.families import Family
 
 FILE_NAME = "chat_template.jinja"
@@ -23,24 +24,32 @@ _DEFAULTS = {
 
 
 def find_template(checkpoint: Path, family: Family) -> str:
-    """From chat_template.jinja, chat_template.json, tokenizer_config.json, or the family. Raises BuildRefused."""
-    own = checkpoint / FILE_NAME
+    """The checkpoint's, else the family's. Raises BuildRefused where there is none, CheckpointError for an ill file."""
+    found = next(list_templates(checkpoint), _DEFAULTS.get(family.name))
+    if found is None:
+        raise BuildRefused(
+            f"{checkpoint} has no chat template: put the one that it was tuned with into {FILE_NAME} (Jinja, with "
+            f"{family.placeholder} for an image)"
+        )
+    return found
+
+
+def list_templates(folder: Path) -> Iterator[str]:
+    """The one that counts first: its own file, then where older checkpoints keep it. Raises CheckpointError."""
+    own = folder / FILE_NAME
     if own.is_file():
-        return own.read_text("utf-8")
+        yield own.read_text("utf-8")
     for name in ("chat_template.json", "processor_config.json", "tokenizer_config.json"):
-        path = checkpoint / name
-        if path.is_file() and isinstance(found := _read_field(path), str):
-            return found
-    if family.name in _DEFAULTS:
-        return _DEFAULTS[family.name]
-    raise BuildRefused(
-        f"{checkpoint} has no chat template: put the one that it was tuned with into {own.name} (Jinja, with "
-        f"{family.placeholder} for an image)"
-    )
+        path = folder / name
+        if path.is_file() and isinstance(template := _read_field(path), str):
+            yield template
 
 
 def _read_field(path: Path) -> object:
     try:
-        return json.loads(path.read_text("utf-8")).get("chat_template")
+        template = json.loads(path.read_text("utf-8")).get("chat_template")
     except (ValueError, AttributeError) as error:
-        raise BuildRefused(f"{path} cannot be read: {error}") from error
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    if isinstance(template, list):  # named ones: [{"name": "default", "template": "…"}]
+        return {one["name"]: one["template"] for one in template}.get("default")
+    return template
