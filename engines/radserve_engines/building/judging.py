@@ -8,7 +8,7 @@ from pathlib import Path
 
 from radserve_engines.building.folders import fingerprint_images, renew
 from radserve_engines.building.plan import BuildPlan
-from radserve_engines.building.reference import describe_reference, open_answerer, open_reference
+from radserve_engines.building.reference import describe_reference, open_reference, open_unsigned
 from radserve_engines.building.stages import Record, Stages
 from radserve_engines.evaluation import QuestionSet
 from radserve_engines.evaluation.asking import Answerer
@@ -39,8 +39,8 @@ def judge(plan: BuildPlan, manifest: EngineManifest, stages: Stages) -> Record:
         kept = request.reference_answers
         renew_answers(request.work, manifest, plan.gate, request.gate_settings.limit, kept)
         return run_gate(
-            open_engine(plan.request.out, plan.weights, manifest),
-            open_reference(plan.source, manifest),
+            lambda: open_engine(plan.request.out, plan.weights, manifest),
+            lambda: open_reference(plan.source, manifest),
             plan.gate,
             request.work / ANSWERS,
             request.gate_settings,
@@ -87,5 +87,5 @@ def is_simulated(manifest: EngineManifest) -> bool:
 def open_engine(folder: Path, weights: Path, manifest: EngineManifest) -> Answerer:
     """By its own runtime, or by PyTorch from its quantized `weights`."""
     if is_simulated(manifest):
-        return open_answerer(weights, replace(manifest, target="torch"), location=folder.name)
-    return open_answerer(folder, manifest, location=folder.name)
+        return open_unsigned(weights, replace(manifest, target="torch"), folder.name)
+    return open_unsigned(folder, manifest, folder.name)

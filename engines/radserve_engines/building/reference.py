@@ -4,14 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from radserve_engines.evaluation.engine_answerer import EngineAnswerer
+from radserve_engines.evaluation.engine_answerer import EngineAnswerer, open_answerer
 from radserve_engines.manifest import EngineManifest
 from radserve_engines.provenance import list_versions
-from radserve_engines.runtime.loading import load_runtime
 
 NAME = "unquantized checkpoint"
 _VISION_MEMORY = 256 << 20  # a set asks several questions about each image
-_MOST_WAITING = 1 << 16  # what waits is bounded by the gate's own concurrency
 
 
 def describe_reference(manifest: EngineManifest) -> EngineManifest:
@@ -32,14 +30,13 @@ def describe_reference(manifest: EngineManifest) -> EngineManifest:
 
 def open_reference(folder: Path, manifest: EngineManifest) -> EngineAnswerer:
     """`folder` holds the checkpoint, adapters merged, with its template as a file. Raises ManifestError."""
-    return open_answerer(folder, describe_reference(manifest), location=str(folder.name))
+    return open_unsigned(folder, describe_reference(manifest), folder.name)
 
 
-def open_answerer(folder: Path, manifest: EngineManifest, *, location: str, **options: Any) -> EngineAnswerer:
+def open_unsigned(folder: Path, manifest: EngineManifest, location: str) -> EngineAnswerer:
     """An engine that nobody signed yet, for judging; PyTorch runs on the GPU where there is one."""
-    if manifest.target == "torch":
-        options = {**_torch_options(), **options}
-    return EngineAnswerer(load_runtime(folder, manifest, max_waiting=_MOST_WAITING, **options), location)
+    options = _torch_options() if manifest.target == "torch" else {}
+    return open_answerer(folder, manifest, location, **options)
 
 
 def _torch_options() -> dict[str, Any]:

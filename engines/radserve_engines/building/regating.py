@@ -71,8 +71,8 @@ def _judge(request: GateRequest, manifest: EngineManifest, sets: Sequence[Questi
     if request.out is None:
         renew_answers(request.work, bare, sets, request.settings.limit, request.reference_answers)
     return run_gate(
-        open_engine(request.engine, request.engine, bare),
-        open_reference(checkpoint, bare),
+        lambda: open_engine(request.engine, request.engine, bare),
+        lambda: open_reference(checkpoint, bare),
         sets,
         request.work / ANSWERS,
         request.settings,

@@ -4,13 +4,14 @@ import asyncio
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 from radserve_engines.calibration import judge
 from radserve_engines.errors import EngineError, ManifestError
 from radserve_engines.evaluation.asking import Ask, Identity, Outcome
 from radserve_engines.evaluation.pictures import RenderedImages
 from radserve_engines.generation import Delta, Generation, joined
-from radserve_engines.manifest import FILE_NAME, read_manifest
+from radserve_engines.manifest import FILE_NAME, EngineManifest, read_manifest
 from radserve_engines.runtime.loading import load_runtime
 from radserve_engines.runtime.protocol import Runtime
 from radserve_imaging import ImagingError
@@ -99,9 +100,15 @@ def open_engine(folder: Path, location: str, max_tokens: int | None = None) -> E
             f"{folder} is a checkpoint without {FILE_NAME}, which says how it sees images and is asked. Make an engine "
             f"of it with: radserve engine build --checkpoint {folder} --target torch --out ENGINE"
         )
-    return EngineAnswerer(
-        load_runtime(folder, read_manifest(folder), max_waiting=_MOST_WAITING), location, max_tokens
-    )
+    return open_answerer(folder, read_manifest(folder), location, max_tokens)
+
+
+def open_answerer(
+    folder: Path, manifest: EngineManifest, location: str, max_tokens: int | None = None, **options: Any
+) -> EngineAnswerer:
+    """Of a folder that was checked, or is being built; `options` go to its runtime. Raises ManifestError."""
+    runtime = load_runtime(folder, manifest, max_waiting=_MOST_WAITING, **options)
+    return EngineAnswerer(runtime, location, max_tokens)
 
 
 def _pass_on(

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,8 +35,8 @@ class GateSettings:
 
 
 def run_gate(
-    engine: Answerer,
-    reference: Answerer,
+    open_engine: Callable[[], Answerer],
+    open_reference: Callable[[], Answerer],
     sets: Sequence[QuestionSet],
     out: Path,
     settings: GateSettings,
@@ -47,15 +47,17 @@ def run_gate(
 ) -> dict[str, Any]:
     """The manifest's `gate` block, also in `out`/gate.json and, with matplotlib, gate.png.
 
-    `reference_out` keeps the checkpoint's answers, for the next engine of it. `simulated` says that the engine's own
-    runtime was not at hand and PyTorch computed its numbers: that can fail an engine, but not pass it. `fresh` forgets
-    what both folders hold. Raises EvaluationError; what was answered stays, and the same call goes on.
+    The engine answers first, which tells soonest if it cannot, and is closed before the checkpoint is opened: both
+    need not fit into memory. `reference_out` keeps the checkpoint's answers, for the next engine of it. `simulated`
+    says that the engine's own runtime was not at hand and PyTorch computed its numbers: that can fail an engine, but
+    not pass it. `fresh` forgets what both folders hold. Raises EvaluationError; what was answered stays, and the same
+    call goes on.
     """
     asking = settings.asking()
-    print("gate: the unquantized checkpoint answers", file=sys.stderr)
-    theirs = collect_answers(reference, sets, reference_out, asking, fresh=fresh)
     print("gate: the engine answers", file=sys.stderr)
-    ours = collect_answers(engine, sets, out, asking, fresh=fresh)
+    ours = collect_answers(open_engine(), sets, out, asking, fresh=fresh)
+    print("gate: the unquantized checkpoint answers", file=sys.stderr)
+    theirs = collect_answers(open_reference(), sets, reference_out, asking, fresh=fresh)
     verdict = judge_engine(ours, theirs, settings.thresholds)
     block = _describe(verdict, ours, theirs, sets, settings, simulated)
     (out / RECORD).write_text(json.dumps(block, indent=2, ensure_ascii=False) + "\n", "utf-8")
