@@ -18,7 +18,7 @@ from transformers.generation.stopping_criteria import StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 
 from radserve_engines.checkpoints.loading import check_complete
-from radserve_engines.errors import CheckpointError, EngineFailed, QuestionRefused
+from radserve_engines.errors import CheckpointError, EngineFailed
 from radserve_engines.families import Family
 from radserve_engines.families.model_inputs import ModelInputs
 from radserve_engines.generation import Generation
@@ -26,14 +26,14 @@ from radserve_engines.manifest import EngineManifest
 from radserve_engines.quantization.simulated import find_class, load_simulated
 from radserve_engines.quantization.unpacking import is_quantized
 from radserve_engines.runtime.answer import Answer
-from radserve_engines.runtime.loop import EngineLoop
+from radserve_engines.runtime.one_by_one import OneByOne, require_image
 from radserve_engines.runtime.protocol import Sink
 from radserve_engines.runtime.vision_memory import remember
 
 _TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
 
 
-class TorchRuntime(EngineLoop):
+class TorchRuntime(OneByOne):
     """Weights are kept in `dtype` (fp32 by default: bf16 is slower on most CPUs) on `device`.
 
     `vision_memory` bytes hold what the vision tower made of the latest images, for evaluations that ask often about
@@ -65,16 +65,9 @@ class TorchRuntime(EngineLoop):
 
     def submit(self, generation: Generation, sink: Sink) -> Answer:
         """See `Runtime.submit`; BLIP-2 refuses a question without an image: its `generate` cannot ask it."""
-        if not generation.images and self._inputs.family.name == "blip-2":
-            message = "this engine answers questions about images: send one with the question"
-            raise QuestionRefused(message, param="messages", code="image_count")
+        if self._inputs.family.name == "blip-2":
+            require_image(generation)
         return super().submit(generation, sink)
-
-    def has_slot(self, running: int) -> bool:
-        return running == 0
-
-    def start(self, answer: Answer) -> None:
-        answer.clock.admitted = time.perf_counter()
 
     def step(self, running: list[Answer]) -> list[Answer]:
         """`generate` is one step from first to last token."""
@@ -98,9 +91,6 @@ class TorchRuntime(EngineLoop):
             answer.finish(answer.cut or ("stop" if tokens.last in self._ends else "length"))
             return running
         return []
-
-    def release(self, answer: Answer) -> None:
-        """Nothing is held between steps."""
 
     def _encode(self, answer: Answer) -> dict[str, torch.Tensor]:
         inputs = self._inputs.encode(answer.prompt.text, answer.generation.images)

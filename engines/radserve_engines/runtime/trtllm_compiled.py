@@ -16,12 +16,12 @@ from typing import Any
 
 import torch
 
-from radserve_engines.errors import EngineFailed, ManifestError, QuestionRefused
+from radserve_engines.errors import EngineFailed, ManifestError
 from radserve_engines.families.model_inputs import ModelInputs
 from radserve_engines.generation import Generation
 from radserve_engines.manifest import EngineManifest
 from radserve_engines.runtime.answer import Answer
-from radserve_engines.runtime.loop import EngineLoop
+from radserve_engines.runtime.one_by_one import OneByOne, require_image
 from radserve_engines.runtime.protocol import Sink
 from radserve_engines.runtime.trtllm_vision import build_prompt
 from radserve_engines.trtllm.commands import IMAGE
@@ -49,7 +49,7 @@ class _Session:
             self._executor.cancel_request(request)
 
 
-class CompiledRuntime(EngineLoop):
+class CompiledRuntime(OneByOne):
     """Raises ManifestError: no tensorrt_llm here; EngineFailed: the engines did not load."""
 
     def __init__(self, folder: Path, manifest: EngineManifest, **loop: Any) -> None:
@@ -66,16 +66,8 @@ class CompiledRuntime(EngineLoop):
 
     def submit(self, generation: Generation, sink: Sink) -> Answer:
         """See `Runtime.submit`; a question without an image is refused: the runner cannot ask it."""
-        if not generation.images:
-            message = "this engine answers questions about images: send one with the question"
-            raise QuestionRefused(message, param="messages", code="image_count")
+        require_image(generation)
         return super().submit(generation, sink)
-
-    def has_slot(self, running: int) -> bool:
-        return running == 0
-
-    def start(self, answer: Answer) -> None:
-        answer.clock.admitted = time.perf_counter()
 
     def step(self, running: list[Answer]) -> list[Answer]:
         """One step from the first to the last token."""
@@ -111,9 +103,6 @@ class CompiledRuntime(EngineLoop):
             with contextlib.suppress(ValueError):
                 for _ in outputs:
                     pass
-
-    def release(self, answer: Answer) -> None:
-        """Nothing is held between steps."""
 
     def close(self) -> None:
         """See `Runtime.close`; the GPU is free once the engines are let go."""
