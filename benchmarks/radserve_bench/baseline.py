@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModelForImageTextToText
 
 from radserve_bench.token_clock import TokenClock
 from radserve_engines.families.model_inputs import ModelInputs
 from radserve_engines.manifest import read_manifest
 from radserve_engines.prompt import PromptTemplate
+from radserve_engines.runtime.torch import load_model
 
 
 class Baseline:
@@ -21,9 +21,7 @@ class Baseline:
         self._tokens = tokens
         self._template = PromptTemplate(checkpoint, read_manifest(checkpoint))
         self._inputs = ModelInputs(checkpoint)
-        self._model = AutoModelForImageTextToText.from_pretrained(
-            checkpoint, dtype=torch.float32, local_files_only=True
-        ).eval()
+        self._model = load_model(checkpoint, torch.float32)
 
     def ask(self, pixels: NDArray[np.uint8], question: str) -> tuple[float, float]:
         """(H, W, 3) and a question → seconds to the first token, and tokens a second."""

@@ -26,7 +26,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydicom.data import get_testdata_file
-from transformers import AutoModelForImageTextToText
 
 from radserve_bench.token_clock import TokenClock
 from radserve_engines.evaluation.question_sets import load_sets
@@ -34,6 +33,7 @@ from radserve_engines.families.model_inputs import ModelInputs
 from radserve_engines.manifest import EngineManifest, read_manifest
 from radserve_engines.prompt import PromptTemplate
 from radserve_engines.provenance import describe_machine, list_versions
+from radserve_engines.runtime.torch import load_model
 from radserve_engines.vqa_data import normalise
 from radserve_imaging import render
 
@@ -119,7 +119,7 @@ def compare(
     for folder in (checkpoint, *quantized):
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        subject = Subject(_load(folder, checkpoint, dtype), inputs.tokenizer, device, dtype)
+        subject = Subject(load_model(folder, dtype), inputs.tokenizer, device, dtype)
         ours = [subject.answer(asked, manifest.decoding.max_tokens) for asked in questions]
         theirs = theirs or ours
         name = str(dtype).removeprefix("torch.") if folder == checkpoint else folder.name
@@ -144,14 +144,6 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     return str(describe_machine()["processor"])
-
-
-def _load(folder: Path, checkpoint: Path, dtype: torch.dtype) -> Any:
-    if folder == checkpoint:
-        return AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, local_files_only=True).eval()
-    from radserve_engines.quantization.simulated import load_simulated
-
-    return load_simulated(folder, dtype)
 
 
 def _questions(

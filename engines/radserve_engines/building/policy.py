@@ -10,7 +10,7 @@ from typing import Any
 from radserve_engines.errors import BuildRefused, ManifestError
 from radserve_engines.families import Family, read_settings
 from radserve_engines.generation import Sampling
-from radserve_engines.manifest import FILE_NAME, EngineManifest
+from radserve_engines.manifest import FILE_NAME, EngineManifest, parse_manifest, read_manifest_bytes
 from radserve_imaging import ImagePolicy, ImagingError, Window
 from radserve_imaging.policy import Fit
 
@@ -96,8 +96,8 @@ def _own_manifest(checkpoint: Path) -> EngineManifest | None:
     if not path.is_file():
         return None
     try:
-        return EngineManifest.from_json(json.loads(path.read_text("utf-8")))
-    except (ValueError, ManifestError) as error:
+        return parse_manifest(checkpoint, read_manifest_bytes(checkpoint))
+    except ManifestError as error:
         raise BuildRefused(f"{path} cannot be read: {error}; mend it, or move it away") from error
 
 
