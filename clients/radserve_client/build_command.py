@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from radserve_client.errors import RadserveError
+from radserve_client.engine_errors import told_as
 from radserve_client.numbers import positive
 
 _PRECISIONS = ("bf16", "fp8", "int8", "int8-sq", "int4-awq", "int4-gptq", "w4a8-awq", "nvfp4")
@@ -117,7 +117,7 @@ def _add_judging(parser: argparse.ArgumentParser, name: str, *, required: bool =
 def _build(given: argparse.Namespace) -> int:
     from radserve_engines.building import BuildRequest, build_engine
 
-    def build() -> Any:
+    with told_as():
         request = BuildRequest(
             checkpoint=given.checkpoint,
             out=given.out,
@@ -140,15 +140,14 @@ def _build(given: argparse.Namespace) -> int:
             context_length=given.context,
             samples=given.samples,
         )
-        return build_engine(request)
-
-    return _tell(_explained(build), given.out)
+        manifest = build_engine(request)
+    return _tell(manifest, given.out)
 
 
 def _gate(given: argparse.Namespace) -> int:
     from radserve_engines.building.regating import GateRequest, gate_engine
 
-    def gate() -> Any:
+    with told_as():
         request = GateRequest(
             engine=given.engine,
             checkpoint=given.checkpoint,
@@ -159,9 +158,8 @@ def _gate(given: argparse.Namespace) -> int:
             reference_answers=given.reference_answers,
             fresh=given.fresh,
         )
-        return gate_engine(request)
-
-    return _tell(_explained(gate), given.engine)
+        manifest = gate_engine(request)
+    return _tell(manifest, given.engine)
 
 
 def _gate_settings(given: argparse.Namespace) -> Any:
@@ -177,20 +175,11 @@ def _gate_settings(given: argparse.Namespace) -> Any:
     return GateSettings(thresholds=thresholds, limit=given.gate_limit)
 
 
-def _explained(work: Any) -> Any:
-    from radserve_engines.errors import EngineError
-
-    try:
-        return work()
-    except EngineError as error:
-        raise RadserveError(str(error)) from error
-
-
 def _tell(manifest: Any, folder: Path) -> int:
     from radserve_engines.building.tables import aligned_table, engine_rows
     from radserve_engines.manifest import SIGNATURE_NAME
 
-    print(aligned_table(engine_rows([folder])))
+    print(aligned_table(engine_rows([(folder, manifest)])))
     print(f"\n{folder}: {manifest.digest}")
     for reason in manifest.gate.get("reasons", ()):
         print(f"  - {reason}", file=sys.stderr)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from radserve_client.build_command import add_build_words
+from radserve_client.engine_errors import told_as
 from radserve_client.errors import RadserveError
 from radserve_client.numbers import positive
 from radserve_client.plan_command import add_plan_word
@@ -66,7 +67,6 @@ def _add_evaluation(kinds: Any) -> None:
 
 
 def _evaluate(given: argparse.Namespace) -> None:
-    from radserve_engines.errors import EngineError
     from radserve_engines.evaluation import Settings
     from radserve_engines.evaluation.command import CURVES, Wanted, run_evaluation
     from radserve_engines.evaluation.tables import terminal_table
@@ -88,10 +88,8 @@ def _evaluate(given: argparse.Namespace) -> None:
         model=given.model,
         fresh=given.fresh,
     )
-    try:
+    with told_as():
         report = run_evaluation(wanted)
-    except EngineError as error:
-        raise RadserveError(str(error)) from error
     print(terminal_table(report))
     if not (given.out / CURVES).is_file():
         print("no curves.png: pip install 'radserve[eval]', and run again", file=sys.stderr)
@@ -100,13 +98,13 @@ def _evaluate(given: argparse.Namespace) -> None:
 
 def _inspect(given: argparse.Namespace) -> None:
     from radserve_engines.building.tables import aligned_table, engine_rows, markdown_table, tell_engine
-    from radserve_engines.errors import EngineError
+    from radserve_engines.manifest import read_manifest
 
     try:
-        rows = engine_rows(given.engines)
-        told = [line for folder in given.engines for line in tell_engine(folder)]
-    except EngineError as error:
-        raise RadserveError(str(error)) from error
+        with told_as():
+            engines = [(folder, read_manifest(folder)) for folder in given.engines]
+            rows = engine_rows(engines)
+            told = [line for engine in engines for line in tell_engine(engine)]
     except (AttributeError, KeyError, TypeError) as error:
         raise RadserveError(f"the gate in engine.json is none that a build wrote: {error!r}") from error
     if given.markdown:
@@ -117,13 +115,10 @@ def _inspect(given: argparse.Namespace) -> None:
 
 
 def _key(given: argparse.Namespace) -> None:
-    from radserve_engines.errors import EngineError
     from radserve_engines.signing import make_key, public_path
 
-    try:
+    with told_as():
         fingerprint = make_key(given.file)
-    except EngineError as error:
-        raise RadserveError(str(error)) from error
     print(f"private key  {given.file}   (keep it; whoever has it can sign engines)")
     print(f"public key   {public_path(given.file)}   (for radserve up --trusted-keys)")
     print(f"fingerprint  {fingerprint}")
@@ -131,17 +126,14 @@ def _key(given: argparse.Namespace) -> None:
 
 def _sign(given: argparse.Namespace) -> None:
     from radserve_engines.acceptance import check_gate
-    from radserve_engines.errors import EngineError
     from radserve_engines.manifest import read_manifest
     from radserve_engines.signing import read_private_key, sign_engine
 
-    try:
+    with told_as():
         key = read_private_key(given.key)
         manifest = read_manifest(given.engine)
         check_gate(given.engine, manifest)
         signature = sign_engine(given.engine, key)
-    except EngineError as error:
-        raise RadserveError(str(error)) from error
     print(f"{given.engine}: {manifest.digest} signed by key {signature.key}")
     if (status := manifest.gate.get("status")) != "passed":
         print(f"its gate has not passed (status: {status}): no server takes it", file=sys.stderr)

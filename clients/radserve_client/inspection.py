@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from radserve_client.errors import RadserveError
+from radserve_client.engine_errors import told_as
 
 if TYPE_CHECKING:
     from radserve_imaging import ImagePolicy, Inspection, Sorted
@@ -29,13 +29,10 @@ def inspect_path(path: Path, engine: Path | None, as_json: bool) -> int:
 
 def _policy(engine: Path | None) -> "ImagePolicy":
     from radserve_engines.assets import demo_engine
-    from radserve_engines.errors import EngineError
     from radserve_engines.manifest import read_manifest
 
-    try:
+    with told_as():
         return read_manifest(engine or demo_engine()).image_policy
-    except EngineError as error:
-        raise RadserveError(str(error)) from error
 
 
 def _tell(path: Path, found: "Inspection") -> None:

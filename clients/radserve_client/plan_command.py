@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from radserve_client.engine_errors import told_as
 from radserve_client.errors import RadserveError
 from radserve_client.numbers import positive
 
@@ -68,7 +69,6 @@ def _add_question(plan: argparse.ArgumentParser) -> None:
 
 
 def _plan(given: argparse.Namespace) -> None:
-    from radserve_engines.errors import EngineError
     from radserve_engines.planning.fitting import Plan, make_plan
     from radserve_engines.planning.gpus import GPUS, gpu_named
     from radserve_engines.planning.model_size import size_of
@@ -76,7 +76,7 @@ def _plan(given: argparse.Namespace) -> None:
     from radserve_engines.planning.tables import json_report, text_report
     from radserve_engines.precision import precision_named
 
-    try:
+    with told_as():
         size = size_of(given.model)
         question = question_for(
             size,
@@ -90,8 +90,6 @@ def _plan(given: argparse.Namespace) -> None:
         gpus = [gpu_named(name) for name in given.gpus or GPUS]
         precisions = [precision_named(name) for name in given.precisions or _PRECISIONS]
         plan: Plan = make_plan(size, question, gpus, precisions, given.tensor_parallel)
-    except EngineError as error:
-        raise RadserveError(str(error)) from error
     if given.plot:
         _draw(plan, given.plot)
     print(json.dumps(json_report(plan), indent=2) if given.json else text_report(plan))

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from radserve_client.engine_errors import told_as
 from radserve_client.errors import RadserveError
 from radserve_client.progress import Progress
 
@@ -129,14 +130,11 @@ def _triton_command(
 ) -> "Command":
     from radserve_engines.assets import model_repo
     from radserve_engines.embedded_triton import TritonPorts, triton_command
-    from radserve_engines.errors import EngineError
 
-    try:
+    with told_as(CannotStart):
         return triton_command(
             engine, acceptance, model_repo(), workspace, TritonPorts(grpc_port, metrics_port)
         )
-    except EngineError as error:
-        raise CannotStart(str(error)) from error
 
 
 def _triton(command: "Command", backend: "TritonBackend") -> "Supervisor":
@@ -169,25 +167,19 @@ def _settings(arguments: Sequence[str]) -> "Settings":
 def _acceptance(trusted_keys: Sequence[Path], allow_ungated: bool) -> "Acceptance":
     """The environment's, and what the command line adds to it."""
     from radserve_engines.acceptance import Acceptance
-    from radserve_engines.errors import EngineError
 
-    try:
+    with told_as(CannotStart):
         known = Acceptance.from_environment()
-    except EngineError as error:
-        raise CannotStart(str(error)) from error
     return Acceptance((*known.trusted_keys, *trusted_keys), known.allow_ungated or allow_ungated)
 
 
 def _engine_folder(given: Path | None, acceptance: "Acceptance") -> Path:
     """Checked here as well as in Triton's process, so that a bad folder is told in a line."""
     from radserve_engines.assets import demo_engine
-    from radserve_engines.errors import EngineError
 
-    try:
+    with told_as(CannotStart):
         folder = given or Path(os.environ.get(ENGINE_VARIABLE) or demo_engine())
         acceptance.accept(folder)
-    except EngineError as error:
-        raise CannotStart(str(error)) from error
     return folder
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from radserve_engines.gating.thresholds import Thresholds
-from radserve_engines.manifest import EngineManifest, read_manifest
+from radserve_engines.manifest import EngineManifest
 from radserve_engines.signing import read_signature
 
 HEADS = (
@@ -27,16 +27,18 @@ NOTE = (
 )
 
 
-def engine_rows(folders: Sequence[Path]) -> list[tuple[str, ...]]:
-    """One row an engine, under `HEADS`, the checkpoint that they were held against first. Raises ManifestError."""
-    manifests = [(folder, read_manifest(folder)) for folder in folders]
-    rows = [_row(folder, manifest) for folder, manifest in manifests]
-    return [*_reference_rows([manifest.gate for _, manifest in manifests]), *rows]
+Engine = tuple[Path, EngineManifest]
 
 
-def tell_engine(folder: Path) -> list[str]:
-    """What an engine is, in lines. Raises ManifestError for a damaged folder."""
-    manifest = read_manifest(folder)
+def engine_rows(engines: Sequence[Engine]) -> list[tuple[str, ...]]:
+    """One row an engine, under `HEADS`, the checkpoint that they were held against first."""
+    rows = [_row(folder, manifest) for folder, manifest in engines]
+    return [*_reference_rows([manifest.gate for _, manifest in engines]), *rows]
+
+
+def tell_engine(engine: Engine) -> list[str]:
+    """What an engine is, in lines. Raises SignatureError for a signature that cannot be read."""
+    folder, manifest = engine
     signature = read_signature(folder)
     gate = manifest.gate
     signed = f"by key {signature.key[:16]}…; a server checks it" if signature else "none: no server takes it"

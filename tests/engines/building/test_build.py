@@ -152,11 +152,12 @@ def test_an_engine_is_judged_again_against_its_own_checkpoint_only(
 def test_engines_are_told_side_by_side(wish: Wish) -> None:
     request = wish()
     build_engine(request)
-    rows = engine_rows([request.out, request.out])
+    engine = (request.out, read_manifest(request.out))
+    rows = engine_rows([engine, engine])
     assert [row[0] for row in rows] == ["unquantized checkpoint", "engine", "engine"]
     assert rows[1][-1] == "passed" and rows[1][6].startswith("0.0")
     assert markdown_table(rows).count("\n| ") == 4
-    told = "\n".join(tell_engine(request.out))
+    told = "\n".join(tell_engine(engine))
     assert read_manifest(request.out).digest in told and "by key" in told
     assert "least_questions 10 instead of 200" in told
 
