@@ -6,9 +6,9 @@ import numpy as np
 import pydicom
 import pytest
 
-from radserve_bench.imaging_codecs import SYNTAXES, write
-from radserve_bench.imaging_objects import ct, ultrasound, x_ray
-from radserve_bench.imaging_report import Row, Times, judge, make_document
+from radserve_bench.imaging.codecs import SYNTAXES, write
+from radserve_bench.imaging.objects import ct, ultrasound, x_ray
+from radserve_bench.imaging.report import Row, Times, judge, make_document
 from radserve_imaging import ImagePolicy, render
 
 SMALL = {
@@ -95,7 +95,7 @@ def test_the_reference_decoder_reads_the_files_as_well():
 
 
 def harness():
-    baseline = pytest.importorskip("radserve_bench.imaging_baseline")
+    baseline = pytest.importorskip("radserve_bench.imaging.baseline")
     if missing := baseline.missing_plug_ins():
         pytest.skip(f"the baseline's plug-ins are not installed: {', '.join(missing)}")
-    return pytest.importorskip("radserve_bench.imaging")
+    return pytest.importorskip("radserve_bench.imaging.comparing")

@@ -31,10 +31,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from radserve_bench import imaging_baseline as baseline
-from radserve_bench.imaging_codecs import SYNTAXES, Syntax, write
-from radserve_bench.imaging_objects import Picture, ct, ultrasound, x_ray
-from radserve_bench.imaging_report import Row, Times, make_document, save
+from radserve_bench.imaging import baseline
+from radserve_bench.imaging.codecs import SYNTAXES, Syntax, write
+from radserve_bench.imaging.objects import Picture, ct, ultrasound, x_ray
+from radserve_bench.imaging.report import Row, Times, make_document, save
 from radserve_imaging import ImagePolicy, Limits, render
 from radserve_imaging.dicom import DicomImage
 from radserve_imaging.geometry import lay_out, place
@@ -152,7 +152,3 @@ def main() -> None:
     document = make_document(rows, threads)
     save(document, rows, given.out)
     print(json.dumps(document))
-
-
-if __name__ == "__main__":
-    main()

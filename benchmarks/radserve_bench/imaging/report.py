@@ -118,7 +118,7 @@ def _markdown(document: dict[str, Any], rows: Sequence[Row]) -> str:
         "# From a DICOM file's bytes to what the model sees, against plain pydicom",
         "",
         f"One thread of {document['machine']['processor']}; medians in ms, least and greatest in brackets. {versions}.",
-        "Made by `make imaging-bench`; how and why: `benchmarks/radserve_bench/imaging.py`.",
+        "Made by `make imaging-bench`; how and why: `benchmarks/radserve_bench/imaging/comparing.py`.",
         "",
         "| picture | measured | MB | radserve | pydicom | times faster |",
         "| --- | --- | --- | --- | --- | --- |",

@@ -31,7 +31,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from radserve_bench.imaging_objects import Picture, Stored
+from radserve_bench.imaging.objects import Picture, Stored
 
 Encode = Callable[[Stored, int], bytes]
 
