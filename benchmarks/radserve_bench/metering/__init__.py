@@ -1,0 +1,1 @@
+"""What it costs: processor, memory, GPU power, and the limits of the machine."""

@@ -1,0 +1,1 @@
+"""Who can be asked: a radserve server, Triton, an OpenAI-compatible endpoint, PyTorch."""

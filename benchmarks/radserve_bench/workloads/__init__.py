@@ -1,0 +1,1 @@
+"""What is asked: named mixtures of studies and questions."""
