@@ -47,7 +47,7 @@ class Target(Protocol):
         ...
 
     async def prepare(self, visits: Sequence[Visit]) -> None:
-        """Make ready, before any clock, what its client would have ready. Raises BenchError for files it cannot take."""
+        """Make ready, before any clock, what its client would have. Raises BenchError for a file it cannot take."""
         ...
 
     def begin(self, visit: Visit) -> Sitting:
