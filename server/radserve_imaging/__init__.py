@@ -23,6 +23,7 @@ from radserve_imaging.series import render_object, render_plan, render_series
 from radserve_imaging.slice_choice import SliceChoice
 from radserve_imaging.stack_plan import StackPlan, plan_stack
 from radserve_imaging.stacks import LeftOut, Sorted, Stack, sort_planes
+from radserve_imaging.stopwatch import timing_decoding
 from radserve_imaging.windowing import CT_PRESETS, Window
 
 __all__ = [
@@ -60,4 +61,5 @@ __all__ = [
     "render_series",
     "sniff",
     "sort_planes",
+    "timing_decoding",
 ]

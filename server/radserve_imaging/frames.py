@@ -8,6 +8,7 @@ from radserve_imaging.errors import InvalidFrameError, MalformedDicomError, NoPi
 from radserve_imaging.header import PixelHeader
 from radserve_imaging.native import check_length, decode_native
 from radserve_imaging.part10 import DicomFile
+from radserve_imaging.stopwatch import counted_as_decoding
 from radserve_imaging.syntaxes import family_of, name_uid
 from radserve_imaging.tags import EXTENDED_OFFSET_TABLE, PIXEL_DATA, PIXEL_TAGS, SOP_CLASS_UID, describe
 
@@ -43,6 +44,7 @@ def choose_frame(frames: int, requested: int | None) -> tuple[int, list[str]]:
     return requested - 1, []
 
 
+@counted_as_decoding
 def decode_frame(
     file: DicomFile, pixel_data: Element, header: PixelHeader, index: int, levels: int = 0
 ) -> DecodedFrame:

@@ -9,6 +9,7 @@ from radserve_imaging.elements import Encoding, Walker
 from radserve_imaging.errors import MalformedDicomError, TooLargeError, TruncatedDicomError
 from radserve_imaging.limits import Limits
 from radserve_imaging.media import DICOM_PREFIX, PREAMBLE
+from radserve_imaging.stopwatch import counted_as_decoding
 from radserve_imaging.syntaxes import (
     DEFLATED,
     EXPLICIT_BIG,
@@ -67,6 +68,7 @@ def _has_vr(data: bytes, position: int) -> bool:
     return len(vr) == 2 and vr.isalpha() and vr.isupper() and vr.isascii()
 
 
+@counted_as_decoding
 def _inflate(deflated: bytes, limits: Limits) -> bytes:
     """Undo PS3.5 A.5's deflation (RFC 1951), up to `max_inflated_bytes`."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)

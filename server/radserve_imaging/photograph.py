@@ -27,6 +27,7 @@ from radserve_imaging.picture import Picture, Reading, Shown
 from radserve_imaging.policy import ImagePolicy
 from radserve_imaging.population import Census
 from radserve_imaging.samples import Samples
+from radserve_imaging.stopwatch import counted_as_decoding
 from radserve_imaging.voi import Subject, choose_voi
 
 _PNG_FAILURES = (OSError, SyntaxError, ValueError, LookupError, EOFError, struct.error, zlib.error, TypeError)
@@ -43,6 +44,7 @@ class Photograph:
     warnings: tuple[str, ...] = ()
 
 
+@counted_as_decoding
 def decode_jpeg(data: bytes, limits: Limits) -> Photograph:
     """Decode a baseline or progressive JPEG, upright. Raises ImagingError."""
     header = read_jpeg(data)
@@ -62,6 +64,7 @@ def decode_jpeg(data: bytes, limits: Limits) -> Photograph:
     return Photograph(pixels, coding, warnings)
 
 
+@counted_as_decoding
 def decode_png(data: bytes, background: int, limits: Limits) -> Photograph:
     """Decode a PNG, upright, its transparency laid over the grey level `background`. Raises ImagingError."""
     if len(data) < 33 or data[12:16] != b"IHDR":

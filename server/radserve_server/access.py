@@ -16,12 +16,24 @@ from radserve_server.errors import GatewayError
 _LOG = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _STARTED = "radserve.started"
+_ARRIVED = "radserve.arrived"
 
 
 def started_at(request: Request) -> float:
     """When the request's headers had arrived, on time.perf_counter."""
     started: float = request.scope[_STARTED]
     return started
+
+
+def note_arrival(request: Request) -> None:
+    """The whole body is here."""
+    request.scope[_ARRIVED] = time.perf_counter()
+
+
+def arrived_at(request: Request) -> float:
+    """When the whole body had arrived, on time.perf_counter; `read_body` notes it."""
+    arrived: float = request.scope[_ARRIVED]
+    return arrived
 
 
 @dataclass(slots=True)

@@ -12,20 +12,25 @@ from radserve_server.conversation import spread_images
 from radserve_server.delta_pump import Batch, DeltaPump
 from radserve_server.engine_watch import Engine
 from radserve_server.errors import EngineUnavailable, InvalidRequest
+from radserve_server.image_times import last_to_end
 from radserve_server.provenance import describe_answer
-from radserve_server.rendering import Several, Source
+from radserve_server.rendering import Rendition, Source
 from radserve_server.services import Services
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a route read from its request; `started` is the request's arrival on time.perf_counter."""
+    """What a route read from its request.
+
+    On time.perf_counter, the request's headers were there when it `started`, its whole body when it `arrived`.
+    """
 
     engine: Engine
     messages: tuple[dict[str, Any], ...]
     sources: tuple[Source, ...]
     sampling: dict[str, Any]
     started: float
+    arrived: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +66,13 @@ class RunningAnswer:
     @classmethod
     async def begin(cls, services: Services, asked: Asked) -> "RunningAnswer":
         """Wait for a place, render, ask, wait for the first delta: until then, errors have a true status."""
-        arrived = time.perf_counter()
+        fetched = time.perf_counter()
         answer = cls(services, asked, await services.admission.enter())
-        answer._times["admission_ms"] = _ms_since(arrived)
+        answer._note_arrival(fetched)
         try:
             rendered = await answer._render()
-            images = tuple(image.pixels for several in rendered for image in several)
-            messages = spread_images(asked.messages, [len(several) for several in rendered])
+            images = tuple(image.pixels for several in rendered for image in several.images)
+            messages = spread_images(asked.messages, [len(several.images) for several in rendered])
             question = Question(messages, images, asked.sampling)
             stream = services.backend.stream(question)
             answer._pump = DeltaPump(stream, services.settings.engine_silence_s, answer._place.release)
@@ -104,15 +109,16 @@ class RunningAnswer:
             await self._pump.stop()
         self._place.release()
 
-    async def _render(self) -> list[Several]:
+    async def _render(self) -> list[Rendition]:
         began = time.perf_counter()
         engine, renderer = self._asked.engine, self._services.renderer
         rendered = await asyncio.gather(
             *(renderer.render(source, engine.policy, engine.policy_digest) for source in self._asked.sources)
         )
-        self._records = [image.record for several in rendered for image in several]
+        self._records = [image.record for several in rendered for image in several.images]
         check_image_count(engine, len(self._records), "slices")
         self._times["decode_render_ms"] = _ms_since(began)
+        self._times |= last_to_end(several.times for several in rendered).to_ms()
         return list(rendered)
 
     async def _take(self) -> Batch:
@@ -128,6 +134,16 @@ class RunningAnswer:
                 self._services.watch.fail(error.message)
             raise
         return batch
+
+    def _note_arrival(self, fetched: float) -> None:
+        """What happened before, and the wait for a place, which ends now."""
+        asked, metrics = self._asked, self._services.metrics
+        body_s, fetch_s = asked.arrived - asked.started, fetched - asked.arrived
+        metrics.body_seconds.observe(body_s)
+        if asked.sources:
+            metrics.fetch_seconds.observe(fetch_s)
+        self._times = {"body_ms": 1000 * body_s, "fetch_ms": 1000 * fetch_s}
+        self._times["admission_ms"] = _ms_since(fetched)
 
     def _note_first(self) -> None:
         self._times["ttft_ms"] = _ms_since(self._asked.started)

@@ -7,6 +7,7 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
+from radserve_server.access import note_arrival
 from radserve_server.aside import run_aside
 from radserve_server.errors import ClientGone, InvalidRequest, RequestTimeout, TooLarge, UnsupportedMediaType
 
@@ -42,7 +43,9 @@ async def read_body(request: Request, max_bytes: int, timeout_s: float) -> bytes
         raise RequestTimeout(f"the body did not arrive within {timeout_s:g} s", param="body") from None
     except ClientDisconnect:
         raise ClientGone("the client closed the connection before its body was there") from None
-    return pieces[0] if len(pieces) == 1 else await run_aside(size, b"".join, pieces)
+    body = pieces[0] if len(pieces) == 1 else await run_aside(size, b"".join, pieces)
+    note_arrival(request)
+    return body
 
 
 def require_json(request: Request) -> None:

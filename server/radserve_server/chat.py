@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Mapping
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from radserve_server.access import started_at
+from radserve_server.access import arrived_at, started_at
 from radserve_server.answering import Asked, RunningAnswer, check_image_count
 from radserve_server.answers import ChatShape
 from radserve_server.aside import run_aside
@@ -34,7 +34,7 @@ async def complete_chat(request: Request, caller: Caller) -> Response:
     require_json(request)
     body = await read_body(request, settings.max_body_bytes, settings.body_timeout_s)
     wanted, payloads = await _read(body)
-    asked = await _ask(services, wanted, payloads, caller, started_at(request))
+    asked = await _ask(services, wanted, payloads, caller, request)
     shape = ChatShape(asked.engine.name, bool(wanted.logprobs))
     if not wanted.stream:
         return JSONResponse(await while_connected(request.receive, _complete(services, asked, shape)))
@@ -57,7 +57,7 @@ async def _read(body: bytes) -> tuple[ChatRequest, Mapping[str, Payload]]:
 
 
 async def _ask(
-    services: Services, wanted: ChatRequest, payloads: Mapping[str, Payload], caller: str, started: float
+    services: Services, wanted: ChatRequest, payloads: Mapping[str, Payload], caller: str, request: Request
 ) -> Asked:
     engine = services.watch.require(wanted.model)
     conversation = read_conversation(wanted.messages)
@@ -71,7 +71,8 @@ async def _ask(
         for image in conversation.images
     ]
     sources = reader.read(pictures, wanted.clinical)
-    return Asked(engine, conversation.messages, sources, wanted.sampling(), started)
+    times = started_at(request), arrived_at(request)
+    return Asked(engine, conversation.messages, sources, wanted.sampling(), *times)
 
 
 async def _complete(services: Services, asked: Asked, shape: ChatShape) -> dict[str, object]:

@@ -27,6 +27,14 @@ where confidence and abstained are null (sampling at a temperature, a cut answer
 An answer that repeats itself endlessly is cut: `clinical.finish_reason` is `repetition`, OpenAI's `finish_reason` is
 `length`, since the answer is not complete.
 
+`clinical.timings` tells where the time went, in ms: `body_ms`, the arrival of the body after the headers; `fetch_ms`,
+getting the images from where they lie (base64, a form, uploads); `admission_ms`, the wait for a place;
+`decode_render_ms`, the images, of which `image_wait_ms` is the wait for a decoding worker, `image_decode_ms` the codec
+and `image_render_ms` all else (windows, resizing, digests, the way to the worker and back), of the image that was ready
+last, and all 0 for images that were rendered before; the engine's own `queue_ms`, `vision_ms`, `prefill_ms` and
+`decode_ms`; `ttft_ms`, from the headers to the first token, and `total_ms`, to the last. POST /v1/images tells the same
+of an upload under `timings`.
+
 For demonstration and research, not for clinical use, unless the engine's own gate and labelling say otherwise."""
 
 _SCHEMA = "#/components/schemas/"

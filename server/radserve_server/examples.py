@@ -24,6 +24,7 @@ _RECORD = {
     "size_out": [224, 224],
     "slice": {"slice": 14, "slices": 28, "position_mm": 18.36, "choice": "the policy asks for one slice"},
 }
+_IMAGE_TIMES = {"image_wait_ms": 0.1, "image_decode_ms": 1.2, "image_render_ms": 2.8}
 _CLINICAL = {
     "engine": {"name": "radserve-demo", "digest": "sha256:…", "precision": "int8", "gate": "passed"},
     "images": [_RECORD],
@@ -38,7 +39,19 @@ _CLINICAL = {
         "reason": None,
     },
     "warnings": [],
-    "timings": {"decode_render_ms": 4.1, "ttft_ms": 31.2, "total_ms": 58.0, "prefill_ms": 9.7},
+    "timings": {
+        "body_ms": 0.9,
+        "fetch_ms": 0.8,
+        "admission_ms": 0.0,
+        "decode_render_ms": 4.1,
+        **_IMAGE_TIMES,
+        "queue_ms": 0.3,
+        "vision_ms": 13.4,
+        "prefill_ms": 9.7,
+        "ttft_ms": 31.2,
+        "decode_ms": 26.5,
+        "total_ms": 58.0,
+    },
 }
 _HEAD = '"id":"chatcmpl-1","created":1767225600,"model":"radserve-demo","object":"chat.completion.chunk"'
 
@@ -110,6 +123,7 @@ UPLOADED: dict[str, Any] = {
     "media_type": "application/dicom",
     "bytes": 526336,
     "expires_at": 1767229200,
+    "timings": {"body_ms": 0.9, **_IMAGE_TIMES, "total_ms": 5.6},
 }
 DELETED: dict[str, Any] = {"image_id": _IMAGE_ID, "object": "image", "deleted": True}
 SERIES_REQUESTS: dict[str, Any] = {"uploaded slices": {"image_ids": [_IMAGE_ID]}}

@@ -5,14 +5,15 @@ import time
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from radserve_imaging import ImagePolicy, Plane, Reading
+from radserve_imaging import ImagePolicy, Reading
+from radserve_server.access import arrived_at, started_at
 from radserve_server.auth import Caller
 from radserve_server.bodies import media_type_of, read_body
 from radserve_server.disconnect import while_connected
 from radserve_server.documentation import DELETE_IMAGE, UPLOAD
 from radserve_server.errors import UnsupportedMediaType
 from radserve_server.pictures import MEDIA_TYPES, UNDECLARED, Picture, open_picture
-from radserve_server.rendering import Source
+from radserve_server.rendering import Examination, Source
 from radserve_server.services import Services, services_of
 
 router = APIRouter(tags=["images"])
@@ -23,14 +24,21 @@ async def upload_image(request: Request, caller: Caller) -> Response:
     """Keep an image or a presentation state in memory for a while; a bad one is refused here, for it is decoded now."""
     services = services_of(request)
     picture = await read_raw_image(request, services)
-    plane = await while_connected(request.receive, _examine(services, picture))
+    examined = await while_connected(request.receive, _examine(services, picture))
+    plane = examined.plane
     image = services.store.put(caller, picture.image_id, picture.media_type, picture.data, plane)
+    timings = {
+        "body_ms": (arrived_at(request) - started_at(request)) * 1000,
+        **examined.times.to_ms(),
+        "total_ms": (time.perf_counter() - started_at(request)) * 1000,
+    }
     answer = {
         "image_id": image.image_id,
         "object": "image",
         "media_type": image.media_type,
         "bytes": len(image.data),
         "expires_at": image.expires_at,
+        "timings": {name: round(value, 3) for name, value in timings.items()},
     }
     return JSONResponse(answer, 201)
 
@@ -52,13 +60,12 @@ async def read_raw_image(request: Request, services: Services) -> Picture:
         message = f"Content-Type {declared[:100]} is not one of {', '.join(MEDIA_TYPES)}"
         raise UnsupportedMediaType(message, param="Content-Type")
     settings = services.settings
-    began = time.perf_counter()
     body = await read_body(request, settings.max_image_bytes, settings.body_timeout_s)
-    services.metrics.body_seconds.observe(time.perf_counter() - began)
+    services.metrics.body_seconds.observe(arrived_at(request) - started_at(request))
     return await open_picture(body, declared, "body")
 
 
-async def _examine(services: Services, picture: Picture) -> Plane | None:
+async def _examine(services: Services, picture: Picture) -> Examination:
     """Render as the engine would: the first question finds it done. Without an engine, by a default policy."""
     engine = services.watch.engine
     policy = ImagePolicy() if engine is None else engine.policy

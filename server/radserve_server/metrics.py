@@ -34,6 +34,10 @@ class Metrics:
         self.render_queue_seconds = self._histogram(
             "image_render_queue_seconds", "wait for a decoding worker", _WORK
         )
+        self.decode_seconds = self._histogram("image_decode_seconds", "decoding an image: the codec", _WORK)
+        self.fetch_seconds = self._histogram(
+            "image_fetch_seconds", "getting a question's images from where they lie", _WORK
+        )
         self.body_seconds = self._histogram("request_body_seconds", "arrival of a request's body", _WORK)
         self.prompt_tokens = self._counter("prompt_tokens", "tokens of questions, image tokens included")
         self.generation_tokens = self._counter("generation_tokens", "tokens of answers")

@@ -34,6 +34,7 @@ from radserve_imaging import (
     render_object,
     render_plan,
     sniff,
+    timing_decoding,
 )
 from radserve_server.memory_files import read_file, write_file
 
@@ -58,7 +59,9 @@ def main(arguments: list[str]) -> None:
 
 def _answer(job: dict[str, Any], source: int, target: int) -> dict[str, Any]:
     try:
-        return _render(job, Parts(source, job["sizes"]), target)
+        with timing_decoding() as stopwatch:
+            outcome = _render(job, Parts(source, job["sizes"]), target)
+        return {**outcome, "decode_s": stopwatch.seconds}
     except ImagingError as error:
         return {"error": {"code": error.code, "message": str(error), "tag": error.tag}}
     except MemoryError:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from radserve_imaging import ImagePolicy, Plane, Reading, SliceChoice, StackPlan
 from radserve_server.errors import GatewayError, ImageRefused, TooLarge
 from radserve_server.expiring_cache import ExpiringCache
-from radserve_server.worker_pool import WorkerPool
+from radserve_server.image_times import NO_TIME, ImageTimes
+from radserve_server.worker_pool import Done, WorkerPool
 
 _RECORD_BYTES = 2048
 
@@ -25,6 +26,22 @@ class Rendered:
 
 Key = tuple[str, str, Reading, str | None, Hashable]
 Several = tuple[Rendered, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """What the model would see of a source, and where the time went."""
+
+    images: Several
+    times: ImageTimes
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """Where an upload lies in a series, or None, and where the time went."""
+
+    plane: Plane | None
+    times: ImageTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +69,22 @@ class Renderer:
         self._cache = cache
         self._max_image_bytes = max_image_bytes
 
-    async def render(self, source: Source, policy: ImagePolicy, policy_digest: str) -> Several:
+    async def render(self, source: Source, policy: ImagePolicy, policy_digest: str) -> Rendition:
         """What the model would see; raises ImageRefused or TooLarge naming the field and the tag."""
         key = _key(source, policy_digest)
         known = self._cache.get(key)
         if known is not None:
-            return known
-        outcome, out = await self._work(source, policy)
-        return self._keep(key, outcome, out)
+            return Rendition(known, NO_TIME)
+        done = await self._work(source, policy)
+        return Rendition(self._keep(key, done), done.times)
 
-    async def examine(self, source: Source, policy: ImagePolicy, policy_digest: str) -> Plane | None:
+    async def examine(self, source: Source, policy: ImagePolicy, policy_digest: str) -> Examination:
         """Render an upload, and find where it lies in a series; nothing is shown of a presentation state."""
-        outcome, out = await self._work(source, policy, examine=True)
-        if outcome["images"]:
-            self._keep(_key(source, policy_digest), outcome, out)
-        return None if outcome["plane"] is None else Plane.from_json(outcome["plane"])
+        done = await self._work(source, policy, examine=True)
+        if done.outcome["images"]:
+            self._keep(_key(source, policy_digest), done)
+        plane = done.outcome["plane"]
+        return Examination(None if plane is None else Plane.from_json(plane), done.times)
 
     def forget(self, image_id: str) -> None:
         """Forget all renderings of an image or a series, or by a presentation state."""
@@ -76,17 +94,15 @@ class Renderer:
         """Forget what is too old."""
         self._cache.sweep()
 
-    def _keep(self, key: Key, outcome: dict[str, Any], out: bytes) -> Several:
+    def _keep(self, key: Key, done: Done) -> Several:
         rendered = tuple(
             Rendered(np.frombuffer(pixels, np.uint8).reshape(image["shape"]), image["record"])
-            for image, pixels in _cut(outcome, out)
+            for image, pixels in _cut(done.outcome, done.out)
         )
-        self._cache.put(key, rendered, len(out) + _RECORD_BYTES * len(rendered))
+        self._cache.put(key, rendered, len(done.out) + _RECORD_BYTES * len(rendered))
         return rendered
 
-    async def _work(
-        self, source: Source, policy: ImagePolicy, *, examine: bool = False
-    ) -> tuple[dict[str, Any], bytes]:
+    async def _work(self, source: Source, policy: ImagePolicy, *, examine: bool = False) -> Done:
         reading = source.reading
         state = () if reading.presentation_state is None else (reading.presentation_state,)
         job = {
@@ -101,13 +117,13 @@ class Renderer:
             "examine": examine,
         }
         try:
-            outcome, out = await self._pool.work((*source.parts, *state), job)
+            done = await self._pool.work((*source.parts, *state), job)
         except ImageRefused as error:
             error.param = source.param
             raise
-        if "error" in outcome:
-            raise _refusal(outcome["error"], source.param)
-        return outcome, out
+        if "error" in done.outcome:
+            raise _refusal(done.outcome["error"], source.param)
+        return done
 
 
 def _key(source: Source, policy_digest: str) -> Key:

@@ -38,7 +38,7 @@ async def render_image(request: Request, caller: Caller) -> Response:
     picture, wanted = await _read(request, services, reader)
     (source,) = reader.read([picture], wanted)
     rendering = services.renderer.render(source, engine.policy, engine.policy_digest)
-    rendered = await while_connected(request.receive, rendering)
+    rendered = (await while_connected(request.receive, rendering)).images
     if "application/json" in request.headers.get("accept", ""):
         images = [
             {"png_base64": encode_base64(await _encode(image)), "record": image.record} for image in rendered

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from radserve_server.access import started_at
+from radserve_server.access import arrived_at, started_at
 from radserve_server.answering import Asked, RunningAnswer, check_image_count
 from radserve_server.answers import join_text
 from radserve_server.aside import run_aside
@@ -42,7 +42,7 @@ async def answer_question(request: Request, caller: Caller) -> Response:
     body = await read_body(request, settings.max_body_bytes, settings.body_timeout_s)
     parts = await open_form(request, body) if is_form else []
     wanted = _read_form(parts) if is_form else parse_json(VqaRequest, body)
-    asked = await _ask(services, wanted, parts, caller, started_at(request))
+    asked = await _ask(services, wanted, parts, caller, request)
     if "text/event-stream" in request.headers.get("accept", ""):
         answer = await while_connected(request.receive, RunningAnswer.begin(services, asked))
         return EventStream(
@@ -76,7 +76,7 @@ def _read_form(parts: list[Part]) -> VqaRequest:
 
 
 async def _ask(
-    services: Services, wanted: VqaRequest, parts: list[Part], caller: str, started: float
+    services: Services, wanted: VqaRequest, parts: list[Part], caller: str, request: Request
 ) -> Asked:
     engine = services.watch.require(wanted.model)
     reader = SourceReader(services.store, services.series, caller, engine.policy)
@@ -93,7 +93,8 @@ async def _ask(
         *(reader.find_series(series_id, "series_ids") for series_id in wanted.series_ids),
     ]
     messages = ask_about_images(wanted.question, count)
-    return Asked(engine, messages, reader.read(pictures, wanted), wanted.sampling(), started)
+    times = started_at(request), arrived_at(request)
+    return Asked(engine, messages, reader.read(pictures, wanted), wanted.sampling(), *times)
 
 
 async def _complete(services: Services, asked: Asked) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from radserve_server.decode_cost import rank_job
 from radserve_server.errors import ImageRefused, Overloaded
+from radserve_server.image_times import ImageTimes, split_job
 from radserve_server.metrics import Metrics
 from radserve_server.ranked_line import RankedLine
 from radserve_server.worker import Worker
@@ -28,6 +30,15 @@ class WorkerLimits:
     memory_bytes: int
     deadline_s: float
     queue_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a worker says of a job, the bytes it made, and where the time went."""
+
+    outcome: dict[str, Any]
+    out: bytes
+    times: ImageTimes
 
 
 class WorkerPool:
@@ -62,21 +73,25 @@ class WorkerPool:
         await asyncio.gather(*(worker.stop() for worker in self._workers))
         self._workers.clear()
 
-    async def work(self, parts: Sequence[bytes], job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    async def work(self, parts: Sequence[bytes], job: dict[str, Any]) -> Done:
         """Do one job on some files; raises ImageRefused if it kills its worker or takes too long, or Overloaded.
 
         A caller who gives up while waiting leaves the line. A job that runs ends by itself: its worker is not
         free before that. A worker may die of something else, so only an image that kills two is to blame.
         """
-        arrived = asyncio.get_running_loop().time()
-        rank = rank_job(arrived, parts)
+        arrived = time.perf_counter()
+        rank = rank_job(asyncio.get_running_loop().time(), parts)
         for _ in range(2):
             worker = await self._wait(rank, sum(len(part) for part in parts))
-            self._metrics.render_queue_seconds.observe(asyncio.get_running_loop().time() - arrived)
+            began = time.perf_counter()
+            self._metrics.render_queue_seconds.observe(began - arrived)
             try:
-                return await asyncio.shield(self._keep(self._run(worker, parts, job)))
+                outcome, out = await asyncio.shield(self._keep(self._run(worker, parts, job)))
             except (EOFError, OSError):
                 continue
+            times = split_job(began - arrived, time.perf_counter() - began, outcome.get("decode_s", 0.0))
+            self._metrics.decode_seconds.observe(times.decode)
+            return Done(outcome, out, times)
         raise ImageRefused("the decoder crashes on this image")
 
     async def _wait(self, rank: float, size: int) -> Worker:

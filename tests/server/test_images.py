@@ -13,12 +13,13 @@ def test_an_uploaded_image_can_be_asked_about_by_every_route(gateway, chat, ct):
     uploaded = gateway.http.post("/v1/images", content=ct, headers=DICOM)
     assert uploaded.status_code == 201
     image_id = uploaded.json()["image_id"]
-    assert uploaded.json() | {"expires_at": 0} == {
+    assert uploaded.json() | {"expires_at": 0, "timings": {}} == {
         "image_id": f"sha256-{render(ct, ImagePolicy()).record.source_sha256}",
         "object": "image",
         "media_type": "application/dicom",
         "bytes": len(ct),
         "expires_at": 0,
+        "timings": {},
     }
     by_chat = gateway.http.post("/v1/chat/completions", json=chat(f"radserve://images/{image_id}"))
     by_vqa = gateway.http.post("/v1/vqa", json={"image_ids": [image_id], "question": "Well?"})
