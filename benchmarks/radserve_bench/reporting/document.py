@@ -1,0 +1,160 @@
+"""The JSON document of a run: everything that tables, plots and the regression record are made from."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from radserve_bench.record import Description, Point
+from radserve_bench.reporting.arrivals import generator_warnings, is_saturated
+from radserve_bench.reporting.comparing import Place, compare, tell_gateway_apart
+from radserve_bench.reporting.metric import Terms
+from radserve_bench.reporting.metrics import METRICS, count_errors, measure
+from radserve_bench.reporting.samples import interpolate, mean_split_ms, ttft_ms
+from radserve_bench.reporting.slo import Slo
+from radserve_bench.reporting.spread import spread
+from radserve_engines.provenance import list_versions
+
+FORMAT = 1
+Price = float | Mapping[str, float] | None
+_MORE_PACKAGES = ("nvidia-pytriton", "tritonclient", "fastapi", "uvicorn", "aiohttp")
+_UNLIKE = 1.5
+
+
+def build_document(
+    points: Sequence[Point],
+    descriptions: Sequence[Description],
+    settings: Mapping[str, Any],
+    machine: Mapping[str, Any],
+    slo: Slo,
+    price: Price = None,
+    interrupted: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """JSON values of all points but warm-ups; the first description is what the others are compared with.
+
+    `price` is of an hour: one for all targets, or by target's name. `interrupted` is {done, planned, at}, where the
+    caller counts points; without it, points that are not complete are counted by requests.
+    """
+    rounds = _by_place(points)
+    found = {
+        place: {one.round: measure(one, _terms(place, slo, price)) for one in many}
+        for place, many in rounds.items()
+    }
+    return {
+        "tool": "radserve bench",
+        "format": FORMAT,
+        "version": _version("radserve"),
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": dict(machine),
+        "versions": _versions(),
+        "settings": dict(settings),
+        "slo": slo.to_json(),
+        "price_per_hour": dict(price) if isinstance(price, Mapping) else price,
+        "targets": [asdict(one) for one in descriptions],
+        "metrics": {metric.key: metric.to_json() for metric in METRICS},
+        "points": [
+            _describe(place, many, list(found[place].values()), _terms(place, slo, price))
+            for place, many in rounds.items()
+        ],
+        "ratios": compare(found, [one.name for one in descriptions]),
+        "differences": tell_gateway_apart(found, descriptions),
+        "interrupted": dict(interrupted) if interrupted is not None else _interruption(points),
+    }
+
+
+def _by_place(points: Sequence[Point]) -> dict[Place, list[Point]]:
+    """Rounds that were finished; where none was, what there is of those that were not."""
+    places: dict[Place, list[Point]] = defaultdict(list)
+    for point in points:
+        if point.records:
+            places[(point.target, point.workload, point.load)].append(point)
+    return {place: [one for one in many if one.complete] or many for place, many in places.items()}
+
+
+def _describe(
+    place: Place, rounds: Sequence[Point], figures: Sequence[Mapping[str, float]], terms: Terms
+) -> dict[str, Any]:
+    target, workload, load = place
+    together = replace(rounds[0], records=[record for one in rounds for record in one.records])
+    ttft = ttft_ms(together)
+    return {
+        "target": target,
+        "workload": workload,
+        "load": {"kind": load.kind, "amount": load.amount},
+        "rounds": len(rounds),
+        "planned": sum(one.planned for one in rounds),
+        "requests": len(together.records),
+        "answered": len(ttft),
+        "complete": all(one.complete for one in rounds),
+        "saturated": 2 * sum(map(is_saturated, rounds)) > len(rounds),
+        "metrics": _spreads(together, figures, terms),
+        "errors": count_errors(together),
+        "messages": _messages(together),
+        "split_ms": {stage: round(value, 3) for stage, value in mean_split_ms(together).items()},
+        "ttft_quantiles_ms": [round(interpolate(ttft, share / 100), 3) for share in range(1, 100)]
+        if ttft
+        else [],
+        "warnings": _warnings(rounds, figures),
+    }
+
+
+def _spreads(together: Point, figures: Sequence[Mapping[str, float]], terms: Terms) -> dict[str, Any]:
+    """Each figure over the rounds; of all answers together where no single round has enough, which is said."""
+    spreads: dict[str, Any] = {}
+    for metric in METRICS:
+        values = [one[metric.key] for one in figures if metric.key in one]
+        pooled = metric.compute(together, terms) if metric.pooled and not values else None
+        if values:
+            spreads[metric.key] = spread(values)
+        elif pooled is not None:
+            spreads[metric.key] = {"median": pooled, "min": None, "max": None, "values": [], "pooled": True}
+    return spreads
+
+
+def _warnings(rounds: Sequence[Point], figures: Sequence[Mapping[str, float]]) -> list[str]:
+    warnings = list(dict.fromkeys(said for one in rounds for said in generator_warnings(one)))
+    medians = [one["ttft_p50_ms"] for one in figures if "ttft_p50_ms" in one]
+    if medians and max(medians) > _UNLIKE * min(medians):
+        warnings.append(
+            f"rounds differ: TTFT p50 from {min(medians):.4g} to {max(medians):.4g} ms; look at the ratios"
+        )
+    done, planned = sum(len(one.records) for one in rounds), sum(one.planned for one in rounds)
+    if not all(one.complete for one in rounds):
+        warnings.append(f"interrupted: {done} of {planned} requests")
+    return warnings
+
+
+def _messages(point: Point) -> dict[str, str]:
+    """For each kind of failure, what the first one said."""
+    said: dict[str, str] = {}
+    for record in point.records:
+        if not record.answered and record.message:
+            said.setdefault(record.error or "failed", record.message)
+    return said
+
+
+def _interruption(points: Sequence[Point]) -> dict[str, Any] | None:
+    cut = [one for one in points if not one.complete]
+    if not cut:
+        return None
+    at = f"{cut[0].target}, {cut[0].workload}, {cut[0].load}, round {cut[0].round}"
+    done, planned = sum(len(one.records) for one in points), sum(one.planned for one in points)
+    return {"done": done, "planned": planned, "at": at}
+
+
+def _terms(place: Place, slo: Slo, price: Price) -> Terms:
+    return Terms(slo, price.get(place[0]) if isinstance(price, Mapping) else price)
+
+
+def _versions() -> dict[str, str]:
+    more = {package: _version(package) for package in _MORE_PACKAGES}
+    return list_versions() | {name: number for name, number in more.items() if number}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

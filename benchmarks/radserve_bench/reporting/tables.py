@@ -1,0 +1,285 @@
+"""The document as tables that a person reads: one a workload, what targets are to each other, where time goes."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from radserve_bench.record import STAGES, Load
+from radserve_bench.reporting.numbers import count, estimated, median, percent, ranged
+from radserve_bench.reporting.samples import OTHER
+from radserve_bench.reporting.slo import Slo
+from radserve_bench.reporting.table import NONE, Table
+
+Entry = Mapping[str, Any]
+
+_FIGURES = (
+    ("TTFT p50", "ttft_p50_ms", ranged),
+    ("p95", "ttft_p95_ms", median),
+    ("p99", "ttft_p99_ms", median),
+    ("ITL", "itl_p50_ms", median),
+    ("whole", "total_p50_ms", median),
+    ("answers", "requests_per_s", median),
+    ("tokens", "tokens_per_s", ranged),
+    ("goodput", "goodput_per_s", median),
+)
+_USAGE = (
+    ("tokens an answer", "tokens_per_answer", count),
+    ("one stream, tokens/s", "stream_tokens_per_s", median),
+    ("CPU s an answer", "cpu_s_per_answer", median),
+    ("cores in use", "cpu_cores", median),
+    ("memory, MiB", "memory_mib", median),
+    ("GPU, MiB", "gpu_memory_mib", median),
+    ("GPU, W", "gpu_power_w", median),
+    ("J an answer", "energy_j_per_answer", median),
+)
+_OPEN = (
+    ("visits/s offered", "offered_per_s", median),
+    ("answered", "achieved_per_s", median),
+    ("wait grew, ms", "queue_growth_ms", median),
+    ("STAT TTFT p50, ms", "stat_ttft_p50_ms", median),
+    ("p95", "stat_ttft_p95_ms", median),
+    ("routine p50", "routine_ttft_p50_ms", median),
+    ("p95", "routine_ttft_p95_ms", median),
+)
+_RATIOS = (
+    ("TTFT sooner, ×", "ttft"),
+    ("whole answer sooner, ×", "total"),
+    ("answers/s, ×", "requests"),
+    ("tokens/s, ×", "tokens"),
+)
+_READING = "Medians of rounds, least and most in brackets."
+_POOLED = "* of all rounds' answers together: one round alone has too few."
+
+
+def markdown(document: Entry) -> str:
+    """All tables, with what they were measured on; for a file."""
+    parts = [
+        heading(document),
+        *(table.markdown() for table in all_tables(document)),
+        *warning_list(document),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def text(document: Entry) -> str:
+    """The same for a terminal of 110 columns."""
+    parts = [*(table.text() for table in all_tables(document)), *warning_list(document)]
+    return "\n\n".join(parts)
+
+
+def all_tables(document: Entry) -> list[Table]:
+    """Those that have something to say; kinds of one workload ("ct-slice, 4 images") share theirs."""
+    tables = [ratio_table(document)]
+    for name in dict.fromkeys(_family(point) for point in document["points"]):
+        points = _sorted(one for one in document["points"] if _family(one) == name)
+        tables += [figure_table(name, points), arrival_table(name, points)]
+        tables += [split_table(name, points), usage_table(name, points)]
+    tables += [cost_table(document), error_table(document)]
+    return [table for table in tables if table.rows]
+
+
+def figure_table(name: str, points: Sequence[Entry]) -> Table:
+    """A row a load and target: latencies, throughput, errors."""
+    rows = [(*_cells(point, _FIGURES), _errors(point)) for point in points]
+    notes = [_READING] + [_POOLED] * any(cell.endswith("*") for row in rows for cell in row)
+    head = (*(title for title, *_ in _FIGURES), "errors")
+    return _table(f"{name}: times in ms, rates a second", points, head, rows, " ".join(notes))
+
+
+def arrival_table(name: str, points: Sequence[Entry]) -> Table:
+    """Open loads: whether the target kept up; and how urgent requests fared."""
+    told = [one for one in points if one["load"]["kind"] == "open" or "stat_ttft_p50_ms" in one["metrics"]]
+    rows = [(*_cells(point, _OPEN), _kept_up(point)) for point in told]
+    head = (*(title for title, *_ in _OPEN), "kept up")
+    return _table(f"{name}: arrivals", told, head, rows)
+
+
+def split_table(name: str, points: Sequence[Entry]) -> Table:
+    """Mean milliseconds of each stage."""
+    told = [point for point in points if point["split_ms"]]
+    rows = []
+    for point in told:
+        split = point["split_ms"]
+        rows.append(
+            (*(_tenths(split.get(stage)) for stage in (*STAGES, OTHER)), _tenths(sum(split.values())))
+        )
+    return _table(f"{name}: where the time goes, mean ms", told, (*STAGES, OTHER, "total"), rows)
+
+
+def usage_table(name: str, points: Sequence[Entry]) -> Table:
+    """What an answer takes of processor, memory and energy."""
+    rows = [_cells(point, _USAGE) for point in points]
+    return _table(f"{name}: what it takes", points, tuple(title for title, *_ in _USAGE), rows)
+
+
+def ratio_table(document: Entry) -> Table:
+    """How many times better the first target is than each other."""
+    places: dict[tuple[str, str, str, str], dict[str, Entry]] = {}
+    for one in (*document["ratios"], *document["differences"]):
+        place = (f"{one['first']} / {one['other']}", one["workload"], str(Load(**one["load"])))
+        places.setdefault((*place, ""), {})[one["figure"]] = one
+    rows = [
+        (*place[:3], *(estimated(found.get(key)) for _, key in _RATIOS), estimated(found.get("gateway")))
+        for place, found in places.items()
+    ]
+    head = ("compared", "workload", "load", *(title for title, _ in _RATIOS), "gateway adds, ms")
+    note = "Geometric means of the ratios within each round, and their 95 % intervals; above 1 the first is better."
+    return Table("How many times better", head, tuple(rows), 3, (note,)).filled()
+
+
+def error_table(document: Entry) -> Table:
+    """Failed requests by kind; empty where none failed."""
+    rows = tuple(
+        (
+            point["workload"],
+            str(Load(**point["load"])),
+            point["target"],
+            kind,
+            f"{count} of {point['requests']}",
+            point["messages"].get(kind, NONE),
+        )
+        for point in document["points"]
+        for kind, count in point["errors"].items()
+    )
+    head = ("workload", "load", "target", "kind", "requests", "the first one said")
+    return Table("Errors", head, rows, len(head))
+
+
+def cost_table(document: Entry) -> Table:
+    """In the shape in which training runs are compared: each target at the load at which it gave most tokens/s.
+
+    What it runs on is told where the target says it (`details`, "runs on") or its processes were measured here.
+    """
+    rows = []
+    for target in document["targets"]:
+        points = [one for one in document["points"] if one["target"] == target["name"]]
+        for workload in dict.fromkeys(one["workload"] for one in points):
+            here = [one for one in points if one["workload"] == workload]
+            best = max(here, key=lambda one: _median(one, "tokens_per_s") or 0.0)
+            figures = [_cell(best, key, median) for key in ("tokens_per_s", "gpu_power_w")]
+            costs = [_cell(best, key, median) for key in ("cost_per_1000_answers", "cost_per_million_tokens")]
+            price = _price(document, target["name"])
+            hour = NONE if price is None else f"{price:g}"
+            names = (target["name"], target["model"], _runs_on(document, target, best), workload)
+            rows.append((*names, str(Load(**best["load"])), *figures, hour, *costs))
+    head = ("target", "model", "runs on", "workload", "load", "tokens/s", "power, W", "an hour")
+    note = "Costs are in the currency of the price of an hour; without one, they are not known."
+    return Table("Cost", (*head, "1,000 answers", "1 M tokens"), tuple(rows), 5, (note,))
+
+
+def heading(document: Entry) -> str:
+    """What was measured, on what, when, with what."""
+    machine = document["machine"]
+    about = [f"{machine.get('cores', '?')} cores of {machine.get('processor', 'an unknown processor')}"]
+    about += [f"{_gpus(machine)}"] if _gpus(machine) else []
+    versions = ", ".join(f"{name} {what}" for name, what in document["versions"].items())
+    settings = ", ".join(f"{name} {_plain(value)}" for name, value in document["settings"].items())
+    lines = [
+        f"radserve bench {document['version']} on {', '.join(about)}, {document['when'][:10]}.",
+        f"Versions: {versions}.",
+        *([f"Settings: {settings}."] if settings else []),
+        *(f"{one['name']}: {_described(one)}." for one in document["targets"]),
+        *([f"SLO: {Slo(**document['slo'])}."] if Slo(**document["slo"]).stated else []),
+    ]
+    return "\n\n".join(lines)
+
+
+def warning_list(document: Entry) -> list[str]:
+    """One block of all that a reader must know before believing a figure; none if there is nothing."""
+    lines = [
+        f"- {point['target']}, {point['workload']}, {Load(**point['load'])}: {said}"
+        for point in document["points"]
+        for said in point["warnings"]
+    ]
+    cut = document["interrupted"]
+    if cut:
+        lines.insert(0, f"- Interrupted: {cut['done']} of {cut['planned']} done; it ended at {cut['at']}.")
+    return ["\n".join(["Warnings:", "", *lines])] if lines else []
+
+
+def _table(
+    title: str, points: Sequence[Entry], head: Sequence[str], rows: Sequence[Sequence[str]], *notes: str
+) -> Table:
+    """Rows of figures, each named by its load and target, and by its kind of the workload where there are several."""
+    names = [(_kind(point), str(Load(**point["load"])), point["target"]) for point in points]
+    first = 0 if any(kind for kind, *_ in names) else 1
+    whole = tuple((*name[first:], *row) for name, row in zip(names, rows, strict=True))
+    return Table(title, (*("kind", "load", "target")[first:], *head), whole, 3 - first, notes).filled()
+
+
+def _sorted(points: Iterable[Entry]) -> list[Entry]:
+    """Kinds of the workload in their own order, then by load; targets under the same load stand together."""
+    listed = list(points)
+    kinds = list(dict.fromkeys(_kind(point) for point in listed))
+    return sorted(
+        listed, key=lambda one: (kinds.index(_kind(one)), one["load"]["kind"], one["load"]["amount"])
+    )
+
+
+def _family(point: Entry) -> str:
+    return str(point["workload"]).partition(", ")[0]
+
+
+def _kind(point: Entry) -> str:
+    return str(point["workload"]).partition(", ")[2]
+
+
+def _cells(
+    point: Entry, figures: Sequence[tuple[str, str, Callable[[Entry | None], str]]]
+) -> tuple[str, ...]:
+    return tuple(_cell(point, key, told) for _, key, told in figures)
+
+
+def _cell(point: Entry, key: str, told: Callable[[Entry | None], str]) -> str:
+    spread = point["metrics"].get(key)
+    return told(spread) + ("*" if spread and spread.get("pooled") else "")
+
+
+def _median(point: Entry, key: str) -> float | None:
+    spread = point["metrics"].get(key)
+    return spread["median"] if spread else None
+
+
+def _errors(point: Entry) -> str:
+    """Of all rounds together."""
+    return percent(1 - point["answered"] / point["requests"]) if point["requests"] else NONE
+
+
+def _tenths(value: float | None) -> str:
+    return NONE if value is None else f"{value:,.1f}".replace("-", "−")
+
+
+def _kept_up(point: Entry) -> str:
+    if point["load"]["kind"] != "open":
+        return NONE
+    return "no" if point["saturated"] else "yes"
+
+
+def _price(document: Entry, target: str) -> float | None:
+    price: float | Mapping[str, float] | None = document["price_per_hour"]
+    return price.get(target) if isinstance(price, Mapping) else price
+
+
+def _runs_on(document: Entry, target: Entry, point: Entry) -> str:
+    told = target["details"].get("runs on")
+    if told or "cpu_cores" not in point["metrics"]:
+        return str(told or NONE)
+    machine = document["machine"]
+    return _gpus(machine) or f"{machine.get('cores', '?')} cores"
+
+
+def _gpus(machine: Entry) -> str:
+    names = Counter(str(one) for one in machine.get("gpus") or ())
+    return ", ".join(f"{count} × {name}" for name, count in names.items())
+
+
+def _described(target: Entry) -> str:
+    digest = f" {target['digest'][:19]}…" if target["digest"] else ""
+    details = "".join(f", {name} {_plain(value)}" for name, value in target["details"].items())
+    return f"{target['kind']}, {target['model']}{digest}{details}"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+        return str(value)
+    return " ".join(map(str, value))
