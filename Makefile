@@ -7,14 +7,11 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 demo: .venv/serving
 	$(BIN)/radserve demo
-
-test: .venv/testing lint
+test: .venv/testing .venv-aiperf/ready lint
 	$(BIN)/pytest
-
 lint: .venv/testing
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
-
 format: .venv/testing
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
@@ -25,7 +22,7 @@ ratios: .venv/testing
 imaging-bench: .venv/testing
 	$(PIP) --editable '.[imaging-baseline]' && $(BIN)/python -m radserve_bench.imaging
 clean:
-	rm -rf .venv runs
+	rm -rf .venv .venv-aiperf runs
 
 .venv/serving: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -37,3 +34,6 @@ clean:
 	@echo "Installing the test tools and the PyTorch baseline into .venv (about a minute) …"
 	$(PIP) --editable '.[test]'
 	@touch $@
+.venv-aiperf/ready:  # NVIDIA's load generator needs other versions than the server: half a minute
+	$(PYTHON) -m venv .venv-aiperf
+	.venv-aiperf/bin/pip install --quiet --disable-pip-version-check 'aiperf==0.13.*' && touch $@
