@@ -52,12 +52,12 @@ def workload_named(name: str, **options: Any) -> Workload:
         return Mixture(name, _MORNING_TOLD, shares, stat=STAT_PART)
     if name not in WORKLOADS:
         raise BenchError(f"there is no workload {name}; choose one of {', '.join(WORKLOADS)}")
-    told, make = _KINDS.get(name, ("", tuple))
-    known = signature(make).parameters if name in _KINDS else {}
+    if name not in _KINDS:
+        raise BenchError(f"the workload {name} takes no options")
+    told, make = _KINDS[name]
+    known = signature(make).parameters
     for option in given:
         if option not in known:
-            raise BenchError(
-                f"the workload {name} has no {option}; it takes {', '.join(known) or 'no option'}"
-            )
+            raise BenchError(f"the workload {name} has no {option}; it takes {', '.join(known)}")
     told += "".join(f"; {option} {value}" for option, value in given.items())
     return Mixture(label, told, [Share(make(**given), 1.0)])
