@@ -1,16 +1,15 @@
 """The document as tables that a person reads: one a workload, what targets are to each other, where time goes."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from radserve_bench.record import STAGES, Load
+from radserve_bench.record import STAGES
 from radserve_bench.reporting.numbers import count, estimated, median, percent, ranged
+from radserve_bench.reporting.places import Entry, families, figure, kind, load
 from radserve_bench.reporting.samples import OTHER
 from radserve_bench.reporting.slo import Slo
 from radserve_bench.reporting.table import NONE, Table
-
-Entry = Mapping[str, Any]
 
 _FIGURES = (
     ("TTFT p50", "ttft_p50_ms", ranged),
@@ -70,8 +69,7 @@ def text(document: Entry) -> str:
 def all_tables(document: Entry) -> list[Table]:
     """Those that have something to say; kinds of one workload ("ct-slice, 4 images") share theirs."""
     tables = [ratio_table(document)]
-    for name in dict.fromkeys(_family(point) for point in document["points"]):
-        points = _sorted(one for one in document["points"] if _family(one) == name)
+    for name, points in families(document).items():
         tables += [figure_table(name, points), arrival_table(name, points)]
         tables += [split_table(name, points), usage_table(name, points)]
     tables += [cost_table(document), error_table(document)]
@@ -116,7 +114,7 @@ def ratio_table(document: Entry) -> Table:
     """How many times better the first target is than each other."""
     places: dict[tuple[str, str, str, str], dict[str, Entry]] = {}
     for one in (*document["ratios"], *document["differences"]):
-        place = (f"{one['first']} / {one['other']}", one["workload"], str(Load(**one["load"])))
+        place = (f"{one['first']} / {one['other']}", one["workload"], str(load(one)))
         places.setdefault((*place, ""), {})[one["figure"]] = one
     rows = [
         (*place[:3], *(estimated(found.get(key)) for _, key in _RATIOS), estimated(found.get("gateway")))
@@ -132,14 +130,14 @@ def error_table(document: Entry) -> Table:
     rows = tuple(
         (
             point["workload"],
-            str(Load(**point["load"])),
+            str(load(point)),
             point["target"],
-            kind,
-            f"{count} of {point['requests']}",
-            point["messages"].get(kind, NONE),
+            failure,
+            f"{times} of {point['requests']}",
+            point["messages"].get(failure, NONE),
         )
         for point in document["points"]
-        for kind, count in point["errors"].items()
+        for failure, times in point["errors"].items()
     )
     head = ("workload", "load", "target", "kind", "requests", "the first one said")
     return Table("Errors", head, rows, len(head))
@@ -155,13 +153,13 @@ def cost_table(document: Entry) -> Table:
         points = [one for one in document["points"] if one["target"] == target["name"]]
         for workload in dict.fromkeys(one["workload"] for one in points):
             here = [one for one in points if one["workload"] == workload]
-            best = max(here, key=lambda one: _median(one, "tokens_per_s") or 0.0)
+            best = max(here, key=lambda one: figure(one, "tokens_per_s") or 0.0)
             figures = [_cell(best, key, median) for key in ("tokens_per_s", "gpu_power_w")]
             costs = [_cell(best, key, median) for key in ("cost_per_1000_answers", "cost_per_million_tokens")]
             price = _price(document, target["name"])
             hour = NONE if price is None else f"{price:g}"
             names = (target["name"], target["model"], _runs_on(document, target, best), workload)
-            rows.append((*names, str(Load(**best["load"])), *figures, hour, *costs))
+            rows.append((*names, str(load(best)), *figures, hour, *costs))
     head = ("target", "model", "runs on", "workload", "load", "tokens/s", "power, W", "an hour")
     note = "Costs are in the currency of the price of an hour; without one, they are not known."
     return Table("Cost", (*head, "1,000 answers", "1 M tokens"), tuple(rows), 5, (note,))
@@ -187,7 +185,7 @@ def heading(document: Entry) -> str:
 def warning_list(document: Entry) -> list[str]:
     """One block of all that a reader must know before believing a figure; none if there is nothing."""
     lines = [
-        f"- {point['target']}, {point['workload']}, {Load(**point['load'])}: {said}"
+        f"- {point['target']}, {point['workload']}, {load(point)}: {said}"
         for point in document["points"]
         for said in point["warnings"]
     ]
@@ -201,27 +199,10 @@ def _table(
     title: str, points: Sequence[Entry], head: Sequence[str], rows: Sequence[Sequence[str]], *notes: str
 ) -> Table:
     """Rows of figures, each named by its load and target, and by its kind of the workload where there are several."""
-    names = [(_kind(point), str(Load(**point["load"])), point["target"]) for point in points]
-    first = 0 if any(kind for kind, *_ in names) else 1
+    names = [(kind(point), str(load(point)), point["target"]) for point in points]
+    first = 0 if any(name[0] for name in names) else 1
     whole = tuple((*name[first:], *row) for name, row in zip(names, rows, strict=True))
     return Table(title, (*("kind", "load", "target")[first:], *head), whole, 3 - first, notes).filled()
-
-
-def _sorted(points: Iterable[Entry]) -> list[Entry]:
-    """Kinds of the workload in their own order, then by load; targets under the same load stand together."""
-    listed = list(points)
-    kinds = list(dict.fromkeys(_kind(point) for point in listed))
-    return sorted(
-        listed, key=lambda one: (kinds.index(_kind(one)), one["load"]["kind"], one["load"]["amount"])
-    )
-
-
-def _family(point: Entry) -> str:
-    return str(point["workload"]).partition(", ")[0]
-
-
-def _kind(point: Entry) -> str:
-    return str(point["workload"]).partition(", ")[2]
 
 
 def _cells(
@@ -233,11 +214,6 @@ def _cells(
 def _cell(point: Entry, key: str, told: Callable[[Entry | None], str]) -> str:
     spread = point["metrics"].get(key)
     return told(spread) + ("*" if spread and spread.get("pooled") else "")
-
-
-def _median(point: Entry, key: str) -> float | None:
-    spread = point["metrics"].get(key)
-    return spread["median"] if spread else None
 
 
 def _errors(point: Entry) -> str:
