@@ -21,7 +21,7 @@ _SAMPLE_S = 0.25
 _SAMPLES_A_LOOK = (
     4  # looking for new descendants reads all of /proc: seldom, for it holds up the load generator
 )
-_ANYWHERE = ("127.0.0.1", "::1", "0.0.0.0", "::")
+_ANYWHERE = ("127.0.0.1", "::1", "::ffff:127.0.0.1", "0.0.0.0", "::")  # Triton listens on the third
 
 
 class ProcessMeter:
