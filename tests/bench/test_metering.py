@@ -1,19 +1,30 @@
 """CPU time and memory are those of whole process trees; a machine's limits are of its own size; a GPU is optional."""
 
+import json
+import math
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from radserve_bench.metering.gpu import GpuMeter, Gpus, find_gpus
+from radserve_bench.metering.machine import allowed_cores, describe, measure_limits
 from radserve_bench.metering.processes import ProcessMeter, processes_listening
+from radserve_bench.metering.roofline import limits_of_gpu, roofline_points
+from radserve_bench.metering.work import Stored, stored_as, work_of
 from radserve_bench.record import Usage
+from radserve_engines.assets import demo_checkpoint, demo_engine
+from radserve_engines.manifest import read_manifest
+from radserve_engines.planning.gpus import GPUS
+from radserve_engines.planning.roofline import Roofline
+from radserve_engines.precision import PRECISIONS
 
 MB = 1024 * 1024
 SPIN = "import time\nuntil = time.process_time() + {s}\nwhile time.process_time() < until: pass\n"
@@ -237,3 +248,87 @@ def test_without_driver_or_package_nothing_is_said_of_gpus(monkeypatch, there):
     meter = GpuMeter()
     meter.start()
     assert meter.stop() == Usage() and find_gpus() == Gpus()
+
+
+def test_the_machines_limits_are_what_it_does():
+    """A bound that no machine of today leaves, and the same again: the best of several hardly varies."""
+    began = time.perf_counter()
+    first = measure_limits()
+    assert time.perf_counter() - began < 10  # 1.4 s on two quiet cores
+    again = measure_limits()
+    for value in ("bandwidth", "flops"):
+        assert 1 / 3 < getattr(first, value) / getattr(again, value) < 3
+    assert 5e8 < first.bandwidth < 2e12 and 1e9 < first.flops < 1e14
+    assert f"{allowed_cores()} cores" in first.source
+
+
+def test_the_machine_is_described_without_its_name():
+    told = json.dumps(describe())
+    assert socket.gethostname() not in told and "processor" in told and "radserve" in told
+
+
+@pytest.mark.parametrize("name", ["qwen2.5-vl-3b", "qwen2.5-vl-7b", "llava-1.5-7b", "medgemma-4b"])
+@pytest.mark.parametrize("batch", [1, 8, 64])
+def test_bytes_of_a_step_are_the_planners_where_all_is_bf16(name, batch):
+    work = work_of(name, Stored(2, 2, 2, 2), answer=128)
+    reader = replace(GPUS["H100"], bandwidth=1.0, bf16=math.inf)  # its seconds are bytes
+    planned = Roofline(work.size, reader, PRECISIONS["bf16"], work.question)
+    assert work.decode(batch).read == pytest.approx(planned.step(batch))
+    assert work.vision().read == pytest.approx(planned.vision())
+
+
+def test_an_engine_at_its_limits_has_the_share_one():
+    """Qwen2.5-VL-3B on an H100: 1.86 ms a token, 12 ms to the first, as the planner has it."""
+    work = work_of("qwen2.5-vl-3b", Stored(2, 2, 2, 2), answer=128)
+    limits = limits_of_gpu("NVIDIA H100 80GB HBM3", PRECISIONS["bf16"])
+    best = Roofline(work.size, GPUS["H100"], PRECISIONS["bf16"], work.question)
+    decode = [(batch, best.tokens_per_second(batch)) for batch in (1, 64)]
+    decode.append((512, best.tokens_per_second(512) / 2))
+    points = roofline_points(work, limits, decode=decode, vision_s=best.vision(), prefill_s=best.prefill())
+    assert [point.name for point in points] == [
+        "vision",
+        "prefill",
+        *(f"decode, {n} at once" for n in (1, 64, 512)),
+    ]
+    assert [point.share for point in points] == pytest.approx([1, 1, 1, 1, 0.5], rel=1e-3)
+    assert points[1].limit_flops == 990e12 and points[2].limit_flops < 10e12
+    assert points[2].intensity_flop_per_byte == pytest.approx(1, abs=0.1)  # 2 FLOP for each 2 bytes
+    (both,) = roofline_points(work, limits, prefill_s=best.ttft())
+    assert both.share == pytest.approx(1, rel=1e-3)
+
+
+def test_a_prompt_is_as_long_as_usage_says():
+    work = work_of("qwen2.5-vl-3b", Stored(2, 2, 2, 2), answer=32, prompt=1100)
+    assert work.question.prompt == 1100 and work.question.answer == 32
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("NVIDIA H100 80GB HBM3", "H100"),
+        ("NVIDIA H200", "H200"),
+        ("NVIDIA A100-SXM4-40GB", "A100-40"),
+        ("NVIDIA A100-SXM4-80GB", "A100-80"),
+        ("NVIDIA L4", "L4"),
+        ("NVIDIA L40S", "L40S"),
+        ("NVIDIA B200", "B200"),
+        ("NVIDIA H100 PCIe", None),
+        ("NVIDIA H100 NVL", None),
+        ("NVIDIA A100 80GB PCIe", None),
+        ("Tesla T4", None),
+    ],
+)
+def test_cards_are_known_by_nvmls_name(name, known):
+    limits = limits_of_gpu(name, PRECISIONS["bf16"])
+    assert (limits and limits.bandwidth) == (known and GPUS[known].bandwidth)
+
+
+def test_the_demo_engine_reads_a_byte_a_weight():
+    """What its layers and head take on disk is what a step reads of them, within the scales."""
+    folder = demo_engine()
+    stored = stored_as(read_manifest(folder))
+    assert stored == Stored(1, 1, 1, 1)
+    language = work_of(folder, stored, answer=32, image=(224, 224)).size.language
+    on_disk = (folder / "openvino_language_model.bin").stat().st_size
+    assert language.linear + language.head == pytest.approx(on_disk, rel=0.05)
+    assert stored_as(read_manifest(demo_checkpoint())) == Stored(4, 4, 4, 4)
