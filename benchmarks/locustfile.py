@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 from locust import FastHttpUser, LoadTestShape, events, task
 from locust.contrib.fasthttp import FAILURE_EXCEPTIONS, FastResponse
@@ -169,7 +170,7 @@ def media_type(data: bytes) -> str:
 
 @lru_cache(maxsize=1)
 def _ct_slices() -> Any:
-    from radserve_bench.workloads import workload_named
+    from radserve_bench.workloads.catalogue import workload_named
 
     return workload_named("ct-slice")
 
@@ -184,31 +185,44 @@ def pictures(options: Namespace) -> Iterator[bytes]:
         yield visit.files[0].data
 
 
+@events.test_start.add_listener
+def learn_model(environment: Environment, **_: Any) -> None:
+    """Which model there is, unless one was named."""
+    given = environment.parsed_options
+    Reader.model, Reader.trouble = given.model, ""
+    if not given.model:
+        request = Request(f"{environment.host}/v1/models", headers=authorization(given))
+        try:
+            with urlopen(request, timeout=10) as response:
+                Reader.model = json.load(response)["data"][0]["id"]
+        except (OSError, ValueError, LookupError) as error:
+            Reader.trouble = f"{environment.host} does not tell its model: {error}"
+
+
+def authorization(options: Namespace) -> dict[str, str]:
+    """The header that carries the key, if there is one."""
+    return {"Authorization": f"Bearer {options.api_key}"} if options.api_key else {}
+
+
 class Reader(FastHttpUser):
     """One user at a viewer."""
+
+    model, trouble = "", ""
 
     network_timeout = connection_timeout = TIMEOUT_S
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
+        if self.trouble:
+            environment.process_exit_code = 1
+            raise StopTest(self.trouble)
         self.options = environment.parsed_options
         self.pictures = pictures(self.options)
-        self.headers = {"Authorization": f"Bearer {self.options.api_key}"} if self.options.api_key else {}
+        self.headers = authorization(self.options)
 
     def wait_time(self) -> float:
         """Before each question and each study: as if they came at random, that many seconds apart in the mean."""
         return random.expovariate(1 / self.options.think) if self.options.think > 0 else 0.0
-
-    def on_start(self) -> None:
-        """Learn which model there is. Ends the whole test if there is none."""
-        self.model = self.options.model
-        if not self.model:
-            with self.client.get(
-                "/v1/models", name="models", headers=self.headers, catch_response=True
-            ) as response:
-                if failed := refusal(response) or (response.status_code == 0 and str(response.error)):
-                    raise StopTest(f"{self.host} does not tell its model: {failed}")
-                self.model = response.json()["data"][0]["id"]
 
     @task
     def read_study(self) -> None:
