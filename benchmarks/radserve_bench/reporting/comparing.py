@@ -46,13 +46,13 @@ def tell_gateway_apart(
     entries = []
     for one, another in combinations(descriptions, 2):
         kinds = {one.kind: one.name, another.kind: another.name}
-        if set(kinds) != {"server", "triton"} or not one.digest or one.digest != another.digest:
+        if set(kinds) != {"radserve", "triton"} or not one.digest or one.digest != another.digest:
             continue
-        for workload, load, ours, theirs in _beside(found, kinds["server"], kinds["triton"]):
+        for workload, load, ours, theirs in _beside(found, kinds["radserve"], kinds["triton"]):
             estimate = difference(_pair(ours, theirs, "ttft_p50_ms"))
             if estimate:
                 about = {"figure": "gateway", "title": "the gateway adds to TTFT p50, ms"}
-                about |= {"first": kinds["server"], "other": kinds["triton"]}
+                about |= {"first": kinds["radserve"], "other": kinds["triton"]}
                 entries.append(_entry(about, workload, load, estimate))
     return entries
 

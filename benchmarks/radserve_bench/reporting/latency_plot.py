@@ -22,7 +22,7 @@ def draw_latency(document: Entry, path: Path) -> None:
     columns = min(_COLUMNS, max(1, len(shown)))
     rows = -(-max(1, len(shown)) // columns)
     size = (5.0 * columns + 1.0 * (columns == 1), 0.7 + 3.6 * rows)
-    with picture(path, size, "Time to first token against throughput") as drawing:
+    with picture(path, size, "Time to first token against throughput, as the load grows") as drawing:
         colours = colours_of(document)
         lines: dict[str, Any] = {}
         for at, (name, points) in enumerate(shown):

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from radserve_bench.reporting.look import AMBER, BLUE, GREY, INK, PALE, picture
+from radserve_bench.reporting.look import AMBER, BLUE, INK, PALE, picture, plain_numbers
+
+_ROOM_BELOW = 0.35
+"""Of the height from the lowest point to the top, for the labels that hang from points."""
 
 
 class Limited(Protocol):
@@ -20,6 +23,9 @@ class Limited(Protocol):
     def achieved_flops(self) -> float: ...
 
     @property
+    def limit_flops(self) -> float: ...
+
+    @property
     def share(self) -> float: ...
 
 
@@ -30,48 +36,45 @@ def draw_roofline(
 
     Points whose name begins with "prefill" or "vision" are drawn in another colour than those of decode.
     """
-    with picture(path, (7.6, 4.9), f"Roofline of {machine}") as drawing:
+    unit, name = (1e12, "TFLOP/s") if flops >= 1e13 else (1e9, "GFLOP/s")
+    with picture(path, (8.2, 5.0), f"Measured against the limits of {machine}") as drawing:
         axes = drawing.add_subplot()
         ridge = flops / bytes_per_s
         intensities = [one.intensity_flop_per_byte for one in points] or [ridge]
-        low, high = min(*intensities, ridge) / 3, max(*intensities, ridge) * 5
-        axes.plot([low, ridge, high], [low * bytes_per_s, flops, flops], color=INK, linewidth=1.6)
-        axes.axvline(ridge, color=GREY, linestyle=":", linewidth=1)
-        for at, point in enumerate(points):
-            _draw_point(axes, point, at)
+        low, high = min(*intensities, ridge) / 2.5, max(*intensities, ridge) * 4
+        roof = [low * bytes_per_s / unit, flops / unit, flops / unit]
+        axes.plot([low, ridge, high], roof, color=INK, linewidth=1.6, zorder=2)
+        for point in points:
+            _draw_point(axes, point, unit)
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlim(low, high)
+        lowest, top = min((one.achieved_flops for one in points), default=low * bytes_per_s), 2.2 * flops
+        axes.set_ylim(lowest * (lowest / top) ** _ROOM_BELOW / unit, top / unit)
         axes.grid(color=PALE, linewidth=1)
         axes.set_axisbelow(True)
-        axes.set(xlabel="FLOP for each byte read from memory", ylabel="FLOP/s")
-        _label_limits(axes, low, ridge, high, bytes_per_s, flops)
+        plain_numbers(axes.xaxis, axes.yaxis)
+        axes.set(xlabel="FLOP for each byte read from memory", ylabel=name)
+        middle = (low * ridge) ** 0.5
+        memory, arithmetic = (
+            f"memory: {bytes_per_s / 1e9:,.0f} GB/s",
+            f"arithmetic: {flops / unit:,.0f} {name}",
+        )
+        _write(axes, memory, (middle, middle * bytes_per_s / unit), INK, (-8, 4), ha="right", va="bottom")
+        _write(axes, arithmetic, (high, flops / unit), INK, (-4, 5), ha="right", va="bottom")
 
 
-def _draw_point(axes: Any, point: Limited, at: int) -> None:
+def _draw_point(axes: Any, point: Limited, unit: float) -> None:
+    """With a thin line up to its limit, and the share of it that was reached."""
     colour = AMBER if point.name.startswith(("prefill", "vision")) else BLUE
-    where = (point.intensity_flop_per_byte, point.achieved_flops)
-    axes.plot(*where, "o", color=colour, markersize=6, zorder=3)
-    axes.annotate(
-        f"{point.name}: {100 * point.share:.0f} %",
-        where,
-        xytext=(8, -3),
-        textcoords="offset points",
-        va="top",
-        fontsize=8.5,
-        color=colour,
-    )
+    x, y = point.intensity_flop_per_byte, point.achieved_flops / unit
+    axes.vlines(x, y, point.limit_flops / unit, color=colour, linewidth=1, alpha=0.4)
+    axes.plot(x, y, "o", color=colour, markersize=6, zorder=3)
+    told = f"{point.name}: {100 * point.share:.0f} %"
+    _write(axes, told, (x, y), colour, (4, -5), ha="left", va="top", rotation=-40, rotation_mode="anchor")
 
 
-def _label_limits(axes: Any, low: float, ridge: float, high: float, bytes_per_s: float, flops: float) -> None:
-    axes.annotate(
-        f"{flops / 1e9:,.0f} GFLOP/s", (high, flops), xytext=(-4, 5), textcoords="offset points", ha="right"
-    )
-    middle = (low * ridge) ** 0.5
-    axes.annotate(
-        f"{bytes_per_s / 1e9:,.0f} GB/s",
-        (middle, middle * bytes_per_s),
-        xytext=(-6, 6),
-        textcoords="offset points",
-        ha="right",
-    )
+def _write(
+    axes: Any, told: str, where: tuple[float, float], colour: str, shift: tuple[int, int], **more: Any
+) -> None:
+    axes.annotate(told, where, xytext=shift, textcoords="offset points", fontsize=8.5, color=colour, **more)

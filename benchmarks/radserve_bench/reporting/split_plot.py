@@ -28,7 +28,7 @@ _COLOURS = dict(
     )
 )
 _DARK = {"upload", "fetch", "image", "queue", "vision"}
-_LEAST_SHARE = 0.035
+_LEAST_SHARE = 0.03
 
 
 def draw_split(document: Entry, path: Path) -> None:
@@ -41,7 +41,7 @@ def draw_split(document: Entry, path: Path) -> None:
     bars = sum(len(points) for points in groups.values())
     height = 1.5 + 0.34 * bars + 0.5 * len(groups)
     with picture(
-        path, (10.0, height), "Where an answer's time goes: share of its mean, ms written in"
+        path, (10.0, height), "Where an answer's time goes: stages as shares of its mean, written in ms"
     ) as drawing:
         axes = drawing.add_subplot()
         place, ticks = 0.0, []

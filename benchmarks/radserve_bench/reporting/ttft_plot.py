@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from radserve_bench.record import Load
 from radserve_bench.reporting.look import INK, PALE, colours_of, picture, plain_numbers
 from radserve_bench.reporting.places import Entry, families, kind, load
 from radserve_bench.reporting.slo import Slo
 
 _COLUMNS, _MOST_PANELS = 2, 6
 _STYLES = ("-", "--", "-.", ":")
+"""As many loads are drawn in a panel: the least, the most, and those between them evenly."""
 
 
 def draw_ttft(document: Entry, path: Path) -> None:
@@ -22,7 +24,7 @@ def draw_ttft(document: Entry, path: Path) -> None:
     shown = list(panels.items())[:_MOST_PANELS]
     columns = min(_COLUMNS, max(1, len(shown)))
     rows = -(-max(1, len(shown)) // columns)
-    size = (5.0 * columns + 1.0 * (columns == 1), 0.5 + 3.6 * rows)
+    size = (5.0 * columns + 1.0 * (columns == 1), 0.5 + 3.9 * rows)
     bound = Slo(**document["slo"]).ttft_ms
     with picture(path, size, "Answers that have begun, after how long") as drawing:
         for at, (name, points) in enumerate(shown):
@@ -33,9 +35,9 @@ def draw_ttft(document: Entry, path: Path) -> None:
 def _draw_panel(
     axes: Any, name: str, points: Sequence[Entry], colours: Mapping[str, str], bound: float | None
 ) -> None:
-    loads = list(dict.fromkeys(load(one) for one in points))
-    for point in points:
-        style = _STYLES[min(loads.index(load(point)), len(_STYLES) - 1)]
+    loads = _chosen(list(dict.fromkeys(load(one) for one in points)))
+    for point in (one for one in points if load(one) in loads):
+        style = _STYLES[loads.index(load(point))]
         label = f"{point['target']}, {load(point)}"
         shares = range(1, len(point["ttft_quantiles_ms"]) + 1)
         axes.plot(
@@ -55,4 +57,19 @@ def _draw_panel(
     plain_numbers(axes.xaxis)
     axes.set(ylim=(0, 100), xlabel="TTFT, ms", ylabel="per cent of answers")
     axes.set_title(name, pad=16 if bound is not None else 6)
-    axes.legend(frameon=False, fontsize=8.5, handlelength=2.4)
+    axes.legend(
+        frameon=False,
+        fontsize=8.5,
+        handlelength=2.6,
+        columnspacing=1.2,
+        loc="upper left",
+        bbox_to_anchor=(-0.08, -0.15),
+        ncols=min(3, len(loads)),
+    )
+
+
+def _chosen(loads: Sequence[Load]) -> list[Load]:
+    last = len(loads) - 1
+    if last < len(_STYLES):
+        return list(loads)
+    return [loads[round(at * last / (len(_STYLES) - 1))] for at in range(len(_STYLES))]
