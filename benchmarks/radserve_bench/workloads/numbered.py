@@ -20,6 +20,7 @@ DICOM = "application/dicom"
 BITS = 32
 _ACROSS = 2 * BITS
 _WINDOW_STEPS = 1024
+_PIXEL_DATA = 0x7FE00010
 
 
 class NativeFile:
@@ -52,7 +53,7 @@ class WindowedFile:
     def numbered(self, number: int) -> ImageFile:
         """The file with an instance UID of its own, and one of 1024 windows."""
         step = number % _WINDOW_STEPS - _WINDOW_STEPS // 2
-        head = self.head.replace(UID_PLACE, b"%010d" % (number % 10**10))
+        head = self.head.replace(UID_PLACE, b"1%09d" % (number % 10**9))
         head = head.replace(WINDOW_PLACE, b"%-10.3f" % (self.centre + step))
         return ImageFile(self.name, DICOM, head, self.rest)
 
@@ -79,7 +80,9 @@ def draw_number(picture: NDArray[Any], number: int, black: Any, white: Any) -> N
 
 
 def write_native(dataset: Dataset, stored: NDArray[Any]) -> bytes:
-    """The dataset with these stored values, uncompressed, its pixels last."""
+    """The dataset with these stored values, uncompressed; what follows the pixels, which is padding, is left out."""
+    for element in [element for element in dataset if element.tag > _PIXEL_DATA]:
+        del dataset[element.tag]
     codes = np.ascontiguousarray(stored)
     dataset.Rows, dataset.Columns = codes.shape
     dataset.PixelData = codes.tobytes()
