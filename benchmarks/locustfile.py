@@ -3,7 +3,7 @@
     locust -f benchmarks/locustfile.py --headless -u 8 -r 4 -t 60s -H http://127.0.0.1:8000
 
 Rows of locust's table: `upload` (POST /v1/images), and of each question `TTFT`, from before its first byte is sent to
-its first text, `ITL`, from there to the end for each further token by the server's usage, and `e2e`. What fails is one
+its first text, `ITL`, from there to its end for each further token by the server's usage, and `e2e`. What fails is one
 failure of `upload` or `e2e`, with the server's message, and has no TTFT or ITL. locust rounds what it takes
 percentiles of (to 1 ms, above 100 ms to 10); its means are exact, and so is every line that --records keeps.
 Without think time a reader asks again as soon as it is answered: a closed loop, which hides a full server's queue.
@@ -103,7 +103,7 @@ class AnswerFailed(Exception):
 
 @dataclass(slots=True)
 class Answer:
-    """Milliseconds since before the request was sent; tokens by usage."""
+    """Milliseconds since before the request was sent, the end being its last event with a choice; tokens by usage."""
 
     first_ms: float | None = None
     end_ms: float = 0.0
@@ -127,7 +127,7 @@ def read_answer(response: FastResponse, sent: float) -> Answer:
             now_ms = 1e3 * (time.perf_counter() - sent)
             data = line[5:].strip()
             if data == b"[DONE]":
-                answer.end_ms, ended = now_ms, True
+                ended = True
             else:
                 _take(json.loads(data), now_ms, answer)
     except FAILURE_EXCEPTIONS as error:
@@ -140,8 +140,10 @@ def read_answer(response: FastResponse, sent: float) -> Answer:
 def _take(event: dict[str, Any], now_ms: float, answer: Answer) -> None:
     if "error" in event:
         raise AnswerFailed(_message(event))
-    if answer.first_ms is None and any(choice["delta"].get("content") for choice in event["choices"]):
-        answer.first_ms = now_ms
+    if event["choices"]:
+        answer.end_ms = now_ms
+        if answer.first_ms is None and event["choices"][0]["delta"].get("content"):
+            answer.first_ms = now_ms
     if usage := event.get("usage"):
         answer.tokens, answer.prompt_tokens = usage["completion_tokens"], usage["prompt_tokens"]
 
