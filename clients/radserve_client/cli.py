@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from radserve_client.bench_command import add_bench_word
 from radserve_client.client import DEFAULT_URL, AsyncClient
 from radserve_client.engine_command import add_engine_word
 from radserve_client.errors import ApiError, RadserveError
@@ -81,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="where the picture goes")
     demo.set_defaults(run=_demo)
     add_engine_word(words)
+    add_bench_word(words)
     key = words.add_parser("key", help="make an API key; prints the key, and the line for the key file")
     key.add_argument("name", help="who the key is for")
     key.set_defaults(run=_key)

@@ -1,0 +1,100 @@
+"""Everybody who is measured, opened together; servers of engine folders are started, and end with the block."""
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from radserve_bench.errors import BenchError
+from radserve_bench.record import Description
+from radserve_bench.targets.opening import open_target
+from radserve_bench.targets.protocol import Target
+from radserve_bench.targets.server import ServerTarget
+from radserve_bench.targets.triton import TritonTarget
+from radserve_client.running import running_server
+from radserve_engines.assets import demo_checkpoint, demo_engine
+from radserve_engines.checkpoints.digest import checkpoint_digest
+from radserve_engines.manifest import read_manifest
+
+SERVER, TRITON, TORCH = "server", "triton", "torch"
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """A target that was reached, what it says of itself, and the folder of its engine or checkpoint if it is here."""
+
+    target: Target
+    description: Description
+    folder: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`checkpoint` is the PyTorch baseline's (None: the demo's); `model` for endpoints that offer several."""
+
+    checkpoint: Path | None = None
+    model: str | None = None
+    timeout_s: float = 120.0
+
+
+@asynccontextmanager
+async def participants(words: Sequence[str], options: Options) -> AsyncIterator[list[Participant]]:
+    """Opens each word: "server" (the demo engine's), an engine folder, "triton" (of the server named before it),
+    "torch", or an address as `open_target` takes it. Raises BenchError or RadserveError.
+    """
+    _refuse_strangers(words, options)
+    async with AsyncExitStack() as stack:
+        targets: list[Target] = []
+        triton_url: str | None = None
+        for word, name in zip(words, _names(words), strict=True):
+            if word == SERVER or Path(word).is_dir():
+                folder = () if word == SERVER else ("--engine", word)
+                server = await stack.enter_async_context(running_server("--allow-ungated", *folder))
+                triton_url = server.triton_url
+                targets.append(ServerTarget(name, server.url, timeout_s=options.timeout_s))
+            elif word == TRITON:
+                if triton_url is None:
+                    raise BenchError(
+                        f"{TRITON} is the one of a server named before it: name one, or triton://host:port"
+                    )
+                targets.append(TritonTarget(name, triton_url))
+            else:
+                targets.append(open_target(word, name=name, **asdict(options)))
+        found = []
+        for word, target in zip(words, targets, strict=True):
+            stack.push_async_callback(target.close)
+            found.append(Participant(target, await target.open(), _folder(word, options)))
+        yield found
+
+
+def _folder(word: str, options: Options) -> Path | None:
+    """Of the engine or checkpoint behind a word, None where it is elsewhere or the one before has it."""
+    if word == SERVER:
+        return demo_engine()
+    if word == TORCH:
+        return options.checkpoint or demo_checkpoint()
+    return Path(word) if Path(word).is_dir() else None
+
+
+def _names(words: Sequence[str]) -> list[str]:
+    """Short and different: the word, a folder's own name, an address without its scheme; numbered where alike."""
+    short = [
+        Path(word).resolve().name if Path(word).is_dir() else re.sub(r"^https?://", "", word)
+        for word in words
+    ]
+    return [name if short.count(name) == 1 else f"{name} {place}" for place, name in enumerate(short, 1)]
+
+
+def _refuse_strangers(words: Sequence[str], options: Options) -> None:
+    """An engine and a baseline of different checkpoints are no measure of each other."""
+    if TORCH not in words:
+        return
+    expected = checkpoint_digest(options.checkpoint or demo_checkpoint())
+    for word in words:
+        folder = _folder(word, options)
+        if word != TORCH and folder and read_manifest(folder).checkpoint_sha256 != expected:
+            raise BenchError(
+                f"{folder} was not made from the checkpoint that {TORCH} runs, so the two are no measure of each "
+                "other: give its own checkpoint with --checkpoint"
+            )

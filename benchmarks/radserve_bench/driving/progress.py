@@ -1,0 +1,56 @@
+"""Says how far a run is, on stderr: a line for each point, and at a terminal what is being measured now."""
+
+import statistics
+import sys
+import time
+from typing import TextIO
+
+from radserve_bench.record import Point
+
+
+class Progress:
+    """Of `total` points."""
+
+    def __init__(self, total: int, stream: TextIO | None = None) -> None:
+        self._total = total
+        self._done = 0
+        self._stream = stream or sys.stderr
+        self._began = time.monotonic()
+
+    def begin(self, point: Point) -> None:
+        """This point is measured now."""
+        if self._stream.isatty():
+            self._stream.write(f"\r\x1b[K{self._place(self._done + 1, point)} …")
+            self._stream.flush()
+
+    def end(self, point: Point) -> None:
+        """It is finished, and found this."""
+        self._done += 1
+        start = "\r\x1b[K" if self._stream.isatty() else ""
+        self._stream.write(f"{start}{self._place(self._done, point)}: {_found(point)} · {self._left()}\n")
+        self._stream.flush()
+
+    def _place(self, number: int, point: Point) -> str:
+        what = f"round {point.round}" if point.round else "warm-up"
+        return f"[{number}/{self._total}] {what} · {point.workload} · {point.load} · {point.target}"
+
+    def _left(self) -> str:
+        passed = time.monotonic() - self._began
+        left = passed / self._done * (self._total - self._done)
+        return f"{_clock(passed)}, about {_clock(left)} left"
+
+
+def _found(point: Point) -> str:
+    answered = [record for record in point.records if record.answered]
+    said = []
+    if answered:
+        ttft = statistics.median(record.ttft_s or 0.0 for record in answered)
+        tokens = sum(record.tokens for record in answered)
+        said = [f"TTFT {1e3 * ttft:.1f} ms", f"{tokens / point.wall_s:,.0f} tokens/s"]
+    if failed := len(point.records) - len(answered):
+        said.append(f"{failed} of {len(point.records)} failed")
+    return ", ".join(said) or "nothing answered"
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

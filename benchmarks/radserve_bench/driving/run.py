@@ -1,0 +1,106 @@
+"""A whole run: rounds of all cells, targets in turn, and what is left of it when it is interrupted.
+
+In each round every cell is measured on every target one after another, and the next round begins with another target,
+so that a change of the machine's speed falls on all of them; ratios pair what one round measured. Round 0 is a
+warm-up and is not kept.
+"""
+
+import asyncio
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from radserve_bench.driving.journal import Journal
+from radserve_bench.driving.load import Cell, prepare
+from radserve_bench.driving.meters import Meters
+from radserve_bench.driving.progress import Progress
+from radserve_bench.record import Point
+from radserve_bench.targets.protocol import Target
+
+_PAUSE_S = 0.4
+"""The threads of PyTorch and OpenVINO spin on after their last work, and would slow whoever is next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is measured, how many times, and the seed of its pixels and arrivals."""
+
+    cells: tuple[Cell, ...]
+    rounds: int = 5
+    seed: int = 1
+    warm_up: bool = True
+
+    def steps(self, targets: int) -> Iterator[tuple[int, int, int]]:
+        """(round, cell, target) in the order in which they are measured."""
+        for number in range(0 if self.warm_up else 1, self.rounds + 1):
+            for cell in range(len(self.cells)):
+                for turn in range(targets):
+                    yield number, cell, (turn + number + cell) % targets
+
+
+@dataclass(slots=True)
+class Run:
+    """`points` grows as it goes, without the warm-up; `interrupted` after SIGINT or SIGTERM."""
+
+    targets: Sequence[Target]
+    plan: Plan
+    journal: Journal | None = None
+    points: list[Point] = field(default_factory=list)
+    interrupted: bool = False
+    _work: "asyncio.Task[None] | None" = None
+
+    @property
+    def planned(self) -> int:
+        """How many points are to be kept."""
+        return self.plan.rounds * len(self.plan.cells) * len(self.targets)
+
+    async def execute(self, progress: Progress | None = None) -> None:
+        """All of it, or as much as there is until it is interrupted. Raises BenchError."""
+        loop = asyncio.get_running_loop()
+        self._work = asyncio.ensure_future(self._measure(progress))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._interrupt)
+        try:
+            await self._work
+        except asyncio.CancelledError:
+            if not self.interrupted:
+                raise
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def steps(self) -> int:
+        """How many points are measured, the warm-up's with them."""
+        return sum(1 for _ in self.plan.steps(len(self.targets)))
+
+    def _interrupt(self) -> None:
+        self.interrupted = True
+        if self._work:
+            self._work.cancel()
+
+    async def _measure(self, progress: Progress | None) -> None:
+        for number, cell, turn in self.plan.steps(len(self.targets)):
+            seed = self.plan.seed + 1009 * number + 101 * cell + 17 * turn
+            await self._point(number, self.plan.cells[cell], self.targets[turn], seed, progress)
+
+    async def _point(
+        self, number: int, cell: Cell, target: Target, seed: int, progress: Progress | None
+    ) -> None:
+        prepared = await prepare(target, cell if number else cell.warm_up(), number, seed)
+        point = prepared.point
+        if len(self.targets) > 1:
+            await asyncio.sleep(_PAUSE_S)
+        if progress:
+            progress.begin(point)
+        if number:
+            self.points.append(point)
+        meters = Meters(target.processes())
+        meters.start()
+        try:
+            await prepared.drive()
+        finally:
+            point.usage = meters.stop()
+            if number and self.journal:
+                self.journal.add(point)
+        if progress:
+            progress.end(point)

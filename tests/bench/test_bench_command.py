@@ -1,0 +1,129 @@
+"""`radserve bench` as a user runs it, on a real gateway before an engine whose schedule is known."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+_FIRST_MS, _TOKEN_MS = 80.0, 10.0
+
+
+@contextmanager
+def fake_gateway(*options: str) -> Iterator[str]:
+    command = [sys.executable, "-m", "radserve_bench.fake_gateway", "--port", "0", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        line = next(line for line in iter(process.stdout.readline, "") if "http://" in line)
+        yield line[line.index("http://") :].split()[0]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+        process.stdout.close()
+
+
+def bench(*words: str) -> list[str]:
+    return [sys.executable, "-m", "radserve_client", "bench", *words]
+
+
+def run(*words: str) -> dict:
+    done = subprocess.run(bench(*words), capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def metric(document, key, **which):
+    (point,) = [
+        point for point in document["points"] if all(point[name] == value for name, value in which.items())
+    ]
+    return point["metrics"][key]["median"]
+
+
+@pytest.fixture(scope="module")
+def scheduled() -> Iterator[str]:
+    options = ("--first-ms", f"{_FIRST_MS:g}", "--token-ms", f"{_TOKEN_MS:g}")
+    with fake_gateway(*options) as url:
+        yield url
+
+
+def test_a_known_schedule_is_measured_as_itself_within_3_ms(scheduled, tmp_path):
+    """Questions without an image, so that nothing but the schedule takes time; one and four at once."""
+    document = run(
+        scheduled,
+        *("--workload", "text", "--closed", "1,4", "--tokens", "16", "--rounds", "3", "--out", str(tmp_path)),
+    )
+    for load in ("1 at once", "4 at once"):
+        assert metric(document, "ttft_p50_ms", load=load) == pytest.approx(_FIRST_MS, abs=3)
+        assert metric(document, "itl_p50_ms", load=load) == pytest.approx(_TOKEN_MS, abs=0.5)
+        total = _FIRST_MS + 15 * _TOKEN_MS
+        assert metric(document, "total_p50_ms", load=load) == pytest.approx(total, abs=3 + 15 * 0.2)
+        assert metric(document, "error_share", load=load) == 0
+    assert json.loads((tmp_path / "report.json").read_text()) == document
+    assert (tmp_path / "report.md").read_text().count("|") > 20
+
+
+def test_one_error_in_twenty_is_five_per_cent_and_raises_no_throughput(scheduled, tmp_path):
+    load = ("--workload", "text", "--closed", "4", "--requests", "100", "--tokens", "4", "--rounds", "1")
+    sound = run(scheduled, *load, "--out", str(tmp_path / "sound"))
+    options = ("--first-ms", f"{_FIRST_MS:g}", "--token-ms", f"{_TOKEN_MS:g}", "--fail-every", "20")
+    with fake_gateway(*options) as url:
+        ill = run(url, *load, "--out", str(tmp_path / "ill"))
+    assert metric(ill, "error_share") == pytest.approx(0.05, abs=0.011)  # the warm-up moves the count
+    assert metric(sound, "error_share") == 0
+    assert metric(ill, "tokens_per_s") < 1.02 * metric(sound, "tokens_per_s")
+    assert metric(ill, "requests_per_s") < 1.02 * metric(sound, "requests_per_s")
+    assert "failed" in (tmp_path / "ill" / "report.md").read_text()
+
+
+def test_an_interrupted_run_keeps_what_is_finished_and_says_how_far_it_got(scheduled, tmp_path):
+    words = ("--workload", "text", "--closed", "2", "--requests", "6", "--tokens", "4", "--rounds", "50")
+    process = subprocess.Popen(
+        bench(scheduled, *words, "--out", str(tmp_path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    said = ""
+    while "round 3" not in said:
+        line = process.stderr.readline()
+        assert line, said
+        said += line
+    time.sleep(0.1)  # in the middle of a round
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    document = json.loads(out.splitlines()[-1])
+    done = document["interrupted"]["done"]
+    assert 3 <= done <= 4 and document["interrupted"]["planned"] == 50
+    assert f"{done} of 50" in err
+    (point,) = document["points"]
+    assert len(point["metrics"]["ttft_p50_ms"]["values"]) == done
+    heads = [json.loads(line) for line in (tmp_path / "requests.jsonl").read_text().splitlines()]
+    assert sum("point" in head for head in heads) >= done
+    assert json.loads((tmp_path / "report.json").read_text()) == document
+
+
+def test_what_cannot_be_reached_is_told_in_a_line(tmp_path):
+    for target, told in (("http://127.0.0.1:9", "127.0.0.1:9"), ("nothing", "nothing")):
+        done = subprocess.run(
+            bench(target, "--out", str(tmp_path)), capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 1 and told in done.stderr and "Traceback" not in done.stderr
+
+
+def test_wrong_words_are_refused(tmp_path):
+    for words in (["--closed", "0"], ["--open", "-1"], ["--rounds", "x"], ["--closed", "1,,2"]):
+        done = subprocess.run(bench(*words), capture_output=True, text=True)
+        assert done.returncode == 2 and words[0] in done.stderr
+    done = subprocess.run(bench("--workload", "teleradiology"), capture_output=True, text=True)
+    assert done.returncode == 1 and "ct-slice" in done.stderr
+
+
+def test_all_workloads_are_listed():
+    said = subprocess.run(bench("--workload", "list"), capture_output=True, text=True, check=True).stdout
+    for name in ("ct-slice", "x-ray", "series", "study", "morning"):
+        assert name in said
