@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -48,6 +49,7 @@ class Schedule:
     url: str = ""
 
     async def list_models(self, request: web.Request) -> web.Response:
+        self.headers.append(dict(request.headers))
         return web.json_response({"object": "list", "data": [{"id": name} for name in self.models]})
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
@@ -137,22 +139,33 @@ def schedule() -> Callable[..., Any]:
 
 @dataclass
 class Gateway:
-    """A gateway behind a real socket, its fake engine, and the requests that came: method and path."""
+    """A gateway behind a real socket, its fake engine, the requests that came (method and path), and how many of
+    each were under way at once.
+    """
 
     url: str
     backend: FakeBackend
     requests: list[str]
+    most: Counter[str]
 
 
 @contextmanager
 def gateway_before(backend: FakeBackend, **settings: Any) -> Iterator[Gateway]:
     given = Settings(**{"render_workers": 2, "port": 0, "probe_interval_s": 0.05, **settings})
     app, requests = create_app(given, backend), []
+    running: Counter[str] = Counter()
+    most: Counter[str] = Counter()
 
     async def counted(scope: Any, receive: Any, send: Any) -> None:
+        name = f"{scope.get('method')} {scope.get('path')}"
         if scope["type"] == "http":
-            requests.append(f"{scope['method']} {scope['path']}")
-        await app(scope, receive, send)
+            requests.append(name)
+        running[name] += 1
+        most[name] = max(most[name], running[name])
+        try:
+            await app(scope, receive, send)
+        finally:
+            running[name] -= 1
 
     server = uvicorn.Server(configure(given, counted))
     thread = threading.Thread(target=server.run)
@@ -162,7 +175,7 @@ def gateway_before(backend: FakeBackend, **settings: Any) -> Iterator[Gateway]:
             assert thread.is_alive(), "the server did not start"
             time.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
-        yield Gateway(f"http://127.0.0.1:{port}", backend, requests)
+        yield Gateway(f"http://127.0.0.1:{port}", backend, requests, most)
     finally:
         server.should_exit = True
         thread.join()
