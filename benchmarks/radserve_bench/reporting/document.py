@@ -14,7 +14,7 @@ from radserve_bench.reporting.metric import Terms
 from radserve_bench.reporting.metrics import METRICS, count_errors, measure
 from radserve_bench.reporting.samples import interpolate, mean_split_ms, ttft_ms
 from radserve_bench.reporting.slo import Slo
-from radserve_bench.reporting.spread import spread
+from radserve_bench.reporting.spread import rounded, spread
 from radserve_engines.provenance import list_versions
 
 FORMAT = 1
@@ -109,7 +109,8 @@ def _spreads(together: Point, figures: Sequence[Mapping[str, float]], terms: Ter
         if values:
             spreads[metric.key] = spread(values)
         elif pooled is not None:
-            spreads[metric.key] = {"median": pooled, "min": None, "max": None, "values": [], "pooled": True}
+            none: dict[str, Any] = {"min": None, "max": None, "values": [], "pooled": True}
+            spreads[metric.key] = {"median": rounded(pooled)} | none
     return spreads
 
 

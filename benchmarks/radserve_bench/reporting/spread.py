@@ -29,16 +29,16 @@ class Estimate:
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the document."""
-        interval = {name: _rounded(end) for name, end in (("low", self.low), ("high", self.high))}
-        return {"value": _rounded(self.value), **interval, "values": [_rounded(one) for one in self.values]}
+        interval = {name: rounded(end) for name, end in (("low", self.low), ("high", self.high))}
+        return {"value": rounded(self.value), **interval, "values": [rounded(one) for one in self.values]}
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
     """Median, least, most and all of one value or more, as they stand in the document."""
     ends = {"median": statistics.median(values), "min": min(values), "max": max(values)}
     return {
-        **{name: _rounded(value) for name, value in ends.items()},
-        "values": [_rounded(one) for one in values],
+        **{name: rounded(value) for name, value in ends.items()},
+        "values": [rounded(one) for one in values],
     }
 
 
@@ -75,6 +75,6 @@ def _estimate(values: Sequence[float], back: Callable[[float], float]) -> Estima
     return Estimate(back(mean), back(mean - half), back(mean + half), own)
 
 
-def _rounded(value: float | None) -> float | None:
+def rounded(value: float | None) -> float | None:
     """To six digits that count: more would be noise."""
     return None if value is None else float(f"{value:.6g}")

@@ -41,10 +41,11 @@ _OPEN = (
     ("p95", "routine_ttft_p95_ms", median),
 )
 _RATIOS = (
-    ("TTFT sooner, ×", "ttft"),
-    ("whole answer sooner, ×", "total"),
-    ("answers/s, ×", "requests"),
-    ("tokens/s, ×", "tokens"),
+    ("TTFT sooner", "ttft"),
+    ("whole answer", "total"),
+    ("answers/s", "requests"),
+    ("tokens/s", "tokens"),
+    ("gateway adds, ms", "gateway"),
 )
 _READING = "Medians of rounds, least and most in brackets."
 _POOLED = "* of all rounds' answers together: one round alone has too few."
@@ -111,16 +112,15 @@ def usage_table(name: str, points: Sequence[Entry]) -> Table:
 
 
 def ratio_table(document: Entry) -> Table:
-    """How many times better the first target is than each other."""
-    places: dict[tuple[str, str, str, str], dict[str, Entry]] = {}
+    """How many times better the first target is than each other; answers/s only where tokens/s do not say the same."""
+    places: dict[tuple[str, ...], dict[str, str]] = {}
     for one in (*document["ratios"], *document["differences"]):
         place = (f"{one['first']} / {one['other']}", one["workload"], str(load(one)))
-        places.setdefault((*place, ""), {})[one["figure"]] = one
-    rows = [
-        (*place[:3], *(estimated(found.get(key)) for _, key in _RATIOS), estimated(found.get("gateway")))
-        for place, found in places.items()
-    ]
-    head = ("compared", "workload", "load", *(title for title, _ in _RATIOS), "gateway adds, ms")
+        places.setdefault(place, {})[one["figure"]] = estimated(one)
+    same = all(found.get("requests") == found.get("tokens") for found in places.values())
+    shown = [one for one in _RATIOS if one[1] != "requests" or not same]
+    rows = [(*place, *(found.get(key, NONE) for _, key in shown)) for place, found in places.items()]
+    head = ("compared", "workload", "load", *(title for title, _ in shown))
     note = "Geometric means of the ratios within each round, and their 95 % intervals; above 1 the first is better."
     return Table("How many times better", head, tuple(rows), 3, (note,)).filled()
 

@@ -1,0 +1,241 @@
+"""The document holds what was measured and can be written; its tables say what the document holds."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from radserve_bench.record import Description, Load, Point, Record, Usage
+from radserve_bench.reporting.document import build_document
+from radserve_bench.reporting.numbers import number, percent
+from radserve_bench.reporting.slo import Slo
+from radserve_bench.reporting.table import Table
+from radserve_bench.reporting.tables import all_tables, heading, markdown, text
+
+DIGEST = "sha256:" + "ab" * 32
+SERVER = Description("server", "radserve", "demo", DIGEST, {"precision": "int8"})
+TRITON = Description("triton", "triton", "demo", DIGEST)
+TORCH = Description("torch", "torch", "demo", "sha256:" + "cd" * 32)
+MACHINE = {"processor": "Test 9000", "cores": 2, "gpus": []}
+SPEED = (1.0, 1.3, 0.8)
+
+
+def measured(
+    target: str, first_s: float, token_s: float, load: float = 1, workload: str = "ct-slice", **more: Any
+) -> list[Point]:
+    """Three rounds of 20 answers of 10 tokens, one after another; the machine's speed changes between rounds."""
+    points = []
+    for place, speed in enumerate(SPEED, 1):
+        first, whole = speed * first_s, speed * (first_s + 9 * token_s)
+        records = [
+            Record(
+                "ct", False, at, 0, at * whole, at * whole, at * whole + first, (at + 1) * whole, [], 300, 10
+            )
+            for at in range(20)
+        ]
+        point = Point(target, workload, Load("closed", load), place, 20, records, 20 * whole)
+        points.append(replace(point, **more))
+    return points
+
+
+def document(
+    points: list[Point], *targets: Description, price: Any = None, slo: Slo | None = None
+) -> dict[str, Any]:
+    made = build_document(points, targets or (SERVER, TORCH), {"tokens": 10}, MACHINE, slo or Slo(), price)
+    loaded: dict[str, Any] = json.loads(json.dumps(made, allow_nan=False))
+    return loaded
+
+
+def both() -> list[Point]:
+    return measured("server", 0.02, 0.002) + measured("torch", 0.06, 0.006)
+
+
+def test_it_names_machine_versions_settings_and_targets() -> None:
+    made = document(both())
+    assert made["machine"] == MACHINE and made["settings"] == {"tokens": 10}
+    assert made["versions"]["radserve"] == made["version"] and made["versions"]["python"]
+    assert [target["name"] for target in made["targets"]] == ["server", "torch"]
+    assert made["targets"][0]["digest"] == DIGEST
+    assert made["interrupted"] is None
+    said = heading(made)
+    assert "2 cores of Test 9000" in said and "sha256:abababababab" in said and "precision int8" in said
+
+
+def test_figures_are_medians_of_rounds_with_every_round_beside_them() -> None:
+    (server, _) = document(both())["points"]
+    assert server["metrics"]["ttft_p50_ms"] == {"median": 20, "min": 16, "max": 26, "values": [20, 26, 16]}
+    assert server["rounds"] == 3 and server["requests"] == server["answered"] == 60
+    assert len(server["ttft_quantiles_ms"]) == 99 and server["ttft_quantiles_ms"][49] == pytest.approx(20)
+
+
+def test_a_tail_is_told_of_all_rounds_together_where_one_has_too_few() -> None:
+    points = measured("server", 0.02, 0.002)
+    for point in points:
+        point.records = point.records[:10]
+    made = document(points, SERVER)
+    metrics = made["points"][0]["metrics"]
+    assert metrics["ttft_p95_ms"] == {"median": 26, "min": None, "max": None, "values": [], "pooled": True}
+    assert "ttft_p99_ms" not in metrics  # thirty answers
+    assert "26.0*" in text(made) and "* of all rounds' answers" in text(made)
+
+
+def test_ratios_do_not_feel_the_machine_change() -> None:
+    """Speed differs by half between rounds; the targets took turns, and the ratio is exact."""
+    found = {one["figure"]: one for one in document(both())["ratios"]}
+    assert set(found) == {"ttft", "total", "requests", "tokens"}
+    for one in found.values():
+        assert (one["value"], one["low"], one["high"]) == pytest.approx((3, 3, 3))
+        assert (one["first"], one["other"], one["workload"]) == ("server", "torch", "ct-slice")
+
+
+def test_ratios_are_of_the_same_workload_load_and_round() -> None:
+    points = measured("server", 0.02, 0.002) + measured("torch", 0.06, 0.006, load=8)
+    points += measured("torch", 0.06, 0.006, workload="x-ray")
+    assert document(points)["ratios"] == []
+    points = [*measured("server", 0.02, 0.002)[:2], *measured("torch", 0.06, 0.006)[1:]]
+    one = document(points)["ratios"][0]
+    assert one["values"] == pytest.approx([3]) and one["low"] is None
+
+
+def test_what_the_gateway_adds_is_a_difference_for_the_same_engine_only() -> None:
+    points = both() + measured("triton", 0.017, 0.002)
+    (added,) = document(points, SERVER, TRITON, TORCH)["differences"]
+    assert added["value"] == pytest.approx(3 * sum(SPEED) / 3) and added["low"] < 3 < added["high"]
+    assert document(points, SERVER, replace(TRITON, digest="sha256:other"), TORCH)["differences"] == []
+    assert "3.10" in text(document(points, SERVER, TRITON, TORCH))
+
+
+def test_an_interrupted_run_keeps_the_finished_rounds_and_says_how_far_it_got() -> None:
+    points = both()
+    cut = points[5]
+    cut.records, cut.complete, cut.wall_s = cut.records[:7], False, 5.0
+    made = document(points)
+    assert made["interrupted"] == {"done": 107, "planned": 120, "at": "torch, ct-slice, 1 at once, round 3"}
+    torch = made["points"][1]
+    assert torch["rounds"] == 2 and torch["metrics"]["requests_per_s"]["values"] == pytest.approx(
+        [1 / 0.114, 1 / 0.1482], rel=1e-4
+    )
+    assert "Interrupted: 107 of 120 done" in text(made)
+
+
+def test_a_round_that_was_cut_stands_where_there_is_no_other() -> None:
+    points = measured("server", 0.02, 0.002)[:1]
+    points[0].records, points[0].complete = points[0].records[:7], False
+    made = document(points, SERVER)
+    assert made["points"][0]["answered"] == 7 and not made["points"][0]["complete"]
+    points[0].records = []
+    made = document(points, SERVER)
+    assert made["points"] == [] and made["interrupted"]["done"] == 0
+    assert "Interrupted: 0 of 20" in markdown(made)
+
+
+def test_errors_are_counted_by_kind_and_quoted() -> None:
+    points = measured("server", 0.02, 0.002)
+    for point in points:
+        point.records[3] = replace(point.records[3], error="broken", message="the engine | failed")
+    made = document(points, SERVER)
+    assert made["points"][0]["errors"] == {"broken": 3}
+    assert "5.0 %" in text(made) or "5 %" in text(made)
+    assert "3 of 60" in text(made) and "the engine | failed" in text(made)
+    assert "the engine \\| failed" in markdown(made)
+    assert "Errors" not in text(document(both()))
+
+
+def test_a_price_gives_costs_and_none_gives_none() -> None:
+    """Ten tokens in 38 ms: 1,000 answers take 38 s of an hour at 36."""
+    priced = document(both(), price=36.0)
+    assert priced["points"][0]["metrics"]["cost_per_1000_answers"]["median"] == pytest.approx(0.38)
+    assert priced["points"][0]["metrics"]["cost_per_million_tokens"]["median"] == pytest.approx(38)
+    cost = next(table for table in all_tables(priced) if table.title == "Cost")
+    assert cost.rows[0][-3:] == ("36", "0.380", "38.0")
+    by_target = document(both(), price={"torch": 36.0})
+    cost = next(table for table in all_tables(by_target) if table.title == "Cost")
+    assert cost.rows[0][-3:] == ("–", "–", "–") and cost.rows[1][-3:] == ("36", "1.14", "114")
+
+
+def test_the_machine_is_named_only_for_what_was_seen_to_run_on_it() -> None:
+    points = measured("server", 0.02, 0.002, usage=Usage(cpu_s=1.0)) + measured("torch", 0.06, 0.006)
+    cost = next(table for table in all_tables(document(points)) if table.title == "Cost")
+    assert [row[2] for row in cost.rows] == ["2 cores", "–"]
+
+
+def test_goodput_has_a_column_only_under_an_slo() -> None:
+    assert "goodput" not in text(document(both()))
+    bounded = document(both(), slo=Slo(ttft_ms=30))
+    assert "goodput" in text(bounded) and "SLO: TTFT ≤ 30 ms" in markdown(bounded)
+
+
+def test_kinds_of_a_workload_share_a_table() -> None:
+    points = measured("server", 0.02, 0.002) + measured("server", 0.04, 0.002, workload="ct-slice images=2")
+    points += measured("server", 0.02, 0.002, workload="ct-slice, 64 tokens")
+    tables = [
+        table for table in all_tables(document(points, SERVER)) if table.title.startswith("ct-slice: times")
+    ]
+    assert len(tables) == 1 and tables[0].head[0] == "kind"
+    assert [row[0] for row in tables[0].rows] == ["", "images=2", "64 tokens"]
+
+
+def test_the_split_table_ends_with_the_total() -> None:
+    points = measured("server", 0.02, 0.002)
+    for point in points:
+        for record in point.records:
+            record.split = {"upload": 4.0, "decode": 10.0}
+    table = next(one for one in all_tables(document(points, SERVER)) if "where the time goes" in one.title)
+    assert table.head == ("load", "target", "upload", "decode", "other", "total")
+    total = 38 * sum(SPEED) / 3
+    assert table.rows == (("1 at once", "server", "4.0", "10.0", f"{total - 14:.1f}", f"{total:.1f}"),)
+
+
+def test_rounds_that_disagree_are_warned_of() -> None:
+    points = measured("server", 0.02, 0.002)
+    assert "rounds differ: TTFT p50 from 16 to 26 ms" in text(document(points, SERVER))
+    assert "rounds differ" not in text(document(points[:2], SERVER))
+
+
+def test_a_terminal_of_110_columns_is_wide_enough() -> None:
+    points = both() + measured("server", 1.02, 0.002, load=8) + measured("torch", 1.06, 0.006, load=8)
+    said = text(document(points, price=1.0, slo=Slo(ttft_ms=30)))
+    tables = [line for line in said.splitlines() if not line.startswith("-")]
+    assert max(map(len, tables)) <= 110
+
+
+def test_a_markdown_table_has_as_many_cells_in_every_row() -> None:
+    for block in markdown(document(both(), price=1.0)).split("\n\n"):
+        if block.startswith("|"):
+            assert len({line.count("|") for line in block.splitlines()}) == 1
+
+
+def test_columns_nobody_has_a_figure_for_are_left_out() -> None:
+    table = Table("t", ("name", "a", "b"), (("x", "1", "–"), ("y", "–", "–")))
+    assert table.filled().head == ("name", "a")
+    assert Table("t", ("name", "a"), (("x", "–"),)).filled().rows == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (None, "–"),
+        (0, "0"),
+        (0.000425, "0.000425"),
+        (0.19, "0.190"),
+        (9.996, "10.0"),
+        (12.345, "12.3"),
+        (999.6, "1,000"),
+        (1478.2, "1,478"),
+        (-2.5, "−2.50"),
+    ],
+)
+def test_numbers_have_three_digits_that_count(value: float | None, told: str) -> None:
+    assert number(value) == told
+
+
+def test_a_small_share_is_never_told_as_nothing() -> None:
+    assert [percent(one) for one in (None, 0, 0.0004, 0.05, 0.5, 1)] == [
+        "–",
+        "0 %",
+        "0.04 %",
+        "5 %",
+        "50.0 %",
+        "100.0 %",
+    ]
