@@ -81,6 +81,6 @@ def ultrasound(rows: int = 768, columns: int = 1024) -> Picture:
 
 def _grid(rows: int, columns: int, seed: int) -> tuple[Stored, Stored, Stored]:
     """Coordinates from −1 to 1, and noise of standard deviation 1 that is a little smooth, as a detector's."""
-    y, x = np.meshgrid(np.linspace(-1, 1, rows), np.linspace(-1, 1, columns), indexing="ij")
+    y, x = np.meshgrid(np.linspace(-1, 1, rows), np.linspace(-1, 1, columns), indexing="ij", sparse=True)
     noise = np.random.default_rng(seed).standard_normal((rows, columns))
     return y, x, 0.8 * noise + 0.6 * np.roll(noise, 1, axis=1)
