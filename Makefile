@@ -3,8 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint format conformance ratios imaging-bench clean
-
+.PHONY: demo test lint format conformance bench regression imaging-bench clean
 demo: .venv/serving
 	$(BIN)/radserve demo
 test: .venv/testing .venv-aiperf/ready lint
@@ -14,11 +13,12 @@ lint: .venv/testing
 	$(BIN)/mypy
 format: .venv/testing
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
-
 conformance: .venv/testing
 	$(BIN)/pytest --quiet --collect-only --conformance docs/conformance.md tests/imaging tests/server
-ratios: .venv/testing
-	$(BIN)/python -m radserve_bench.ratios
+bench: .venv/testing
+	$(BIN)/radserve bench --quick
+regression: .venv/testing
+	$(BIN)/radserve bench --quick --out runs/regression && $(BIN)/python -m radserve_bench.regression runs/regression/report.json
 imaging-bench: .venv/testing
 	$(PIP) --editable '.[imaging-baseline]' && $(BIN)/python -m radserve_bench.imaging
 clean:

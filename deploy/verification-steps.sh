@@ -74,7 +74,7 @@ install_packages() {
     local pip=("$python" -m pip install --quiet --disable-pip-version-check --upgrade)
     show "${pip[@]}" --target "$out/packages/engine" --no-deps -r "$root/deploy/triton-requirements.txt" "$root" &&
         show "${pip[@]}" --target "$out/packages/build" --no-deps nvidia-modelopt==0.47.0 'peft>=0.18' &&
-        show "${pip[@]}" --target "$out/packages/gateway" "${root}[server]"
+        show "${pip[@]}" --target "$out/packages/gateway" "${root}[bench]"
     local status=$?
     export PYTHONPATH=$out/packages/engine TRTLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1 HF_HUB_OFFLINE=1
     return $status
@@ -184,7 +184,8 @@ ask_question() {
 }
 
 put_load() {
-    PYTHONPATH=$out/packages/gateway show "$python" -m radserve_bench.served "$gateway" --concurrency 1 8 32
+    PYTHONPATH=$out/packages/gateway radserve bench "$gateway" --closed 1,8,32 --requests 64 --tokens 64 --rounds 1 \
+        --out "$out/load/$1"
 }
 
 keep_metrics() {

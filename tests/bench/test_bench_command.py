@@ -36,11 +36,11 @@ def run(*words: str) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def metric(document, key, **which):
+def metric(document, key, over_rounds="median", **which):
     (point,) = [
         point for point in document["points"] if all(point[name] == value for name, value in which.items())
     ]
-    return point["metrics"][key]["median"]
+    return point["metrics"][key][over_rounds]
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +51,20 @@ def scheduled() -> Iterator[str]:
 
 
 def test_a_known_schedule_is_measured_as_itself_within_3_ms(scheduled, tmp_path):
-    """Questions without an image, so that nothing but the schedule takes time; one and four at once."""
+    """Questions without an image, so that nothing but the schedule takes time; one and four at once.
+
+    Of five rounds the least disturbed: on a busy machine the engine's own sleeps are late.
+    """
     document = run(
         scheduled,
-        *("--workload", "text", "--closed", "1,4", "--tokens", "16", "--rounds", "3", "--out", str(tmp_path)),
+        *("--workload", "text", "--closed", "1,4", "--tokens", "16", "--rounds", "5", "--out", str(tmp_path)),
     )
-    for load in ("1 at once", "4 at once"):
-        assert metric(document, "ttft_p50_ms", load=load) == pytest.approx(_FIRST_MS, abs=3)
-        assert metric(document, "itl_p50_ms", load=load) == pytest.approx(_TOKEN_MS, abs=0.5)
+    for askers in (1, 4):
+        load = {"kind": "closed", "amount": askers}
+        assert metric(document, "ttft_p50_ms", "min", load=load) == pytest.approx(_FIRST_MS, abs=3)
+        assert metric(document, "itl_p50_ms", "min", load=load) == pytest.approx(_TOKEN_MS, abs=0.5)
         total = _FIRST_MS + 15 * _TOKEN_MS
-        assert metric(document, "total_p50_ms", load=load) == pytest.approx(total, abs=3 + 15 * 0.2)
+        assert metric(document, "total_p50_ms", "min", load=load) == pytest.approx(total, abs=3 + 15 * 0.2)
         assert metric(document, "error_share", load=load) == 0
     assert json.loads((tmp_path / "report.json").read_text()) == document
     assert (tmp_path / "report.md").read_text().count("|") > 20
