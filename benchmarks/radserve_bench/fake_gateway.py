@@ -6,6 +6,7 @@ gateway's own: --port, --max-running, --log-level …
 
 import argparse
 import asyncio
+import logging
 import os
 import re
 import signal
@@ -46,11 +47,14 @@ async def running_fake_gateway(*options: str) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def fake_gateway_process(*options: str) -> AsyncIterator[FakeGateway]:
-    """The same, with its process."""
-    words = ("-m", "radserve_bench.fake_gateway", "--port", "0", "--log-level", "warning", *options)
+async def fake_gateway_process(*options: str, quiet: bool = False) -> AsyncIterator[FakeGateway]:
+    """The same, with its process; a `quiet` one writes its log, but to nowhere."""
+    level = () if "--log-level" in options else ("--log-level", "warning")
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", "radserve_bench.fake_gateway", "--port", "0", *level, *options),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL if quiet else None,
     )
     try:
         try:
@@ -85,6 +89,7 @@ def main(words: Sequence[str]) -> int:
     except ValueError as error:
         print(f"fake_gateway: {error}", file=sys.stderr)
         return 2
+    logging.basicConfig(level=settings.log_level.upper())
     import uvloop
 
     return int(uvloop.run(_serve(settings, make_backend(given))))
@@ -95,7 +100,8 @@ def make_backend(given: argparse.Namespace) -> "FakeBackend":
     from radserve_server.fake import MANIFEST, WORDS, FakeBackend
 
     side = given.image_side
-    policy = {"width": side, "height": side, "max_images": _MOST_IMAGES}
+    shown = {"slices": {"count": given.slices}, "max_images": _MOST_IMAGES}
+    policy = {"width": side, "height": side, **shown}
     return FakeBackend(
         words=tuple(islice(cycle(WORDS), given.answer_tokens)),
         first_delay_s=given.first_ms / 1000,
@@ -149,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--slots", type=int, metavar="N", help="questions answered at once (default: all)")
     add("--workers", type=int, default=1, metavar="N", help="processes that decode images (default: 1)")
     add("--image-side", type=int, default=448, metavar="PX", help="of what the engine sees (default: 448)")
+    add("--slices", type=int, default=1, metavar="N", help="of a series, how many it sees (default: 1)")
     add("--core", type=int, metavar="N", help="run on this core only")
     return parser
 

@@ -1,0 +1,89 @@
+"""`gateway-limits.png`: a core under streams, what a question costs it, and how two gateways add up."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from radserve_bench.gateway_limits.tables import alone, rows_by_cost
+from radserve_bench.reporting.look import AMBER, BLUE, GREY, INK, PALE, picture, plain_numbers
+
+Entry = Mapping[str, Any]
+_SMALL = 8.5
+
+
+def draw(document: Entry, path: Path) -> None:
+    """Three panels. Raises ImportError without matplotlib."""
+    with picture(path, (12.5, 4.6), "What one core of the gateway carries") as figure:
+        left, middle, right = figure.subplots(1, 3, width_ratios=(1.0, 1.35, 0.75))
+        _draw_streams(left, document)
+        _draw_questions(middle, document)
+        _draw_replicas(right, document)
+
+
+def _draw_streams(axes: Any, document: Entry) -> None:
+    """How full the core is, by how many tokens a second are due."""
+    rows = document["streams"]
+    due = [row["due_per_s"] for row in rows]
+    axes.plot(due, [100 * row["cores"] for row in rows], "o-", color=BLUE, linewidth=1.8)
+    for row, at in zip(rows, due, strict=True):
+        told = f"{row['cpu_us_per_event']['median']:.0f} µs"
+        axes.annotate(
+            told,
+            (at, 100 * row["cores"]),
+            xytext=(-4, 6),
+            textcoords="offset points",
+            ha="right",
+            fontsize=_SMALL,
+        )
+    axes.axhline(100, color=GREY, linewidth=1)
+    axes.text(0, 101, "the core is full", color=INK, fontsize=_SMALL, va="bottom")
+    axes.set(xlim=(0, max(due) * 1.08), ylim=(0, 112))
+    axes.set(xlabel="tokens due a second, all streams", ylabel="per cent of the core")
+    _dress(axes, "Streaming, and CPU time of an event", "both")
+
+
+def _draw_questions(axes: Any, document: Entry) -> None:
+    """A bar a kind of study; what decodes wavelets stands out."""
+    rows = rows_by_cost(document)
+    places = range(len(rows))
+    costs = [row["cpu_ms"]["median"] for row in rows]
+    colours = [AMBER if row["key"].endswith("j2k") else BLUE for row in rows]
+    axes.barh(places, costs, color=colours, height=0.62)
+    for place, row, cost in zip(places, rows, costs, strict=True):
+        told = f" {_plain(cost)} ms, {_plain(row['questions_per_s']['median'])}/s"
+        axes.text(cost, place, told, va="center", fontsize=_SMALL, color=INK)
+    axes.set_yticks(places, [row["name"] for row in rows])
+    axes.set_xscale("log")
+    axes.set_xlim(min(costs) / 2, max(costs) * 8)
+    plain_numbers(axes.xaxis)
+    axes.set_xlabel("CPU ms a question (logarithmic), and questions a second")
+    _dress(axes, "A question, by what the study is made of", "x")
+
+
+def _draw_replicas(axes: Any, document: Entry) -> None:
+    """Questions a second of two gateways, in multiples of one."""
+    rows = document["replicas"]
+    if not rows:
+        axes.set_axis_off()
+        return
+    for place, row in enumerate(rows):
+        one = alone(document, row["key"])["questions_per_s"]["median"]
+        times = row["questions_per_s"]["median"] / one
+        axes.bar((place - 0.19, place + 0.19), (1.0, times), width=0.34, color=(GREY, BLUE))
+        for at, many in ((place - 0.19, 1.0), (place + 0.19, times)):
+            axes.text(at, many + 0.03, f"{_plain(many * one)}/s", ha="center", fontsize=_SMALL, color=INK)
+        axes.text(place + 0.19, times / 2, f"{times:.2f} ×", ha="center", color="white", fontsize=_SMALL)
+    axes.axhline(2, color=GREY, linewidth=1)
+    axes.set_xticks(range(len(rows)), [row["name"].replace(", ", ",\n") for row in rows])
+    axes.set(ylim=(0, 2.25), xlim=(-0.6, len(rows) - 0.4), ylabel="questions a second, one gateway = 1")
+    _dress(axes, "One gateway, and two", "y")
+
+
+def _dress(axes: Any, title: str, grid: str) -> None:
+    axes.set_title(title)
+    axes.grid(axis=grid, color=PALE, linewidth=1)
+    axes.set_axisbelow(True)
+
+
+def _plain(value: float) -> str:
+    return f"{value:,.0f}" if value >= 20 else f"{value:.1f}"
