@@ -12,7 +12,7 @@ from radserve_bench.reporting.arrivals import generator_warnings, is_saturated
 from radserve_bench.reporting.comparing import Place, compare, tell_gateway_apart
 from radserve_bench.reporting.metric import Terms
 from radserve_bench.reporting.metrics import METRICS, count_errors, measure
-from radserve_bench.reporting.samples import interpolate, mean_split_ms, ttft_ms
+from radserve_bench.reporting.samples import distribution, mean_split_ms, ttft_ms
 from radserve_bench.reporting.slo import Slo
 from radserve_bench.reporting.spread import rounded, spread
 from radserve_engines.provenance import list_versions
@@ -37,7 +37,8 @@ def build_document(
     `price` is of an hour: one for all targets, or by target's name. `interrupted` is {done, planned, at}, where the
     caller counts points; without it, points that are not complete are counted by requests.
     """
-    rounds = _by_place(points)
+    names = [one.name for one in descriptions]
+    rounds = _by_place(points, names)
     found = {
         place: {one.round: measure(one, _terms(place, slo, price)) for one in many}
         for place, many in rounds.items()
@@ -58,16 +59,16 @@ def build_document(
             _describe(place, many, list(found[place].values()), _terms(place, slo, price))
             for place, many in rounds.items()
         ],
-        "ratios": compare(found, [one.name for one in descriptions]),
+        "ratios": compare(found, names),
         "differences": tell_gateway_apart(found, descriptions),
         "interrupted": dict(interrupted) if interrupted is not None else _interruption(points),
     }
 
 
-def _by_place(points: Sequence[Point]) -> dict[Place, list[Point]]:
-    """Rounds that were finished; where none was, what there is of those that were not."""
+def _by_place(points: Sequence[Point], names: Sequence[str]) -> dict[Place, list[Point]]:
+    """Rounds that were finished; where none was, what there is of those that were not. Targets in their own order."""
     places: dict[Place, list[Point]] = defaultdict(list)
-    for point in points:
+    for point in sorted(points, key=lambda point: names.index(point.target)):
         if point.records:
             places[(point.target, point.workload, point.load)].append(point)
     return {place: [one for one in many if one.complete] or many for place, many in places.items()}
@@ -93,9 +94,7 @@ def _describe(
         "errors": count_errors(together),
         "messages": _messages(together),
         "split_ms": {stage: round(value, 3) for stage, value in mean_split_ms(together).items()},
-        "ttft_quantiles_ms": [round(interpolate(ttft, share / 100), 3) for share in range(1, 100)]
-        if ttft
-        else [],
+        "ttft_quantiles_ms": [round(value, 3) for value in distribution(ttft)],
         "warnings": _warnings(rounds, figures),
     }
 

@@ -45,7 +45,7 @@ def _draw_panel(axes: Any, name: str, points: Sequence[Entry], colours: Mapping[
         for sort, style, face in (("closed", "-", colour), ("open", ":", "white")):
             own = [one for one in points if one["target"] == target and load(one).kind == sort]
             if own:
-                label = f"{target}, {'so many at once' if sort == 'closed' else 'visits a second'}"
+                label = target if sort == "closed" else f"{target}, open load"
                 lines[label] = _draw_line(axes, own, colour, style, face, below=at % 2 == 0)
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -53,7 +53,11 @@ def _draw_panel(axes: Any, name: str, points: Sequence[Entry], colours: Mapping[
     axes.grid(color=PALE, linewidth=1)
     axes.set_axisbelow(True)
     plain_numbers(axes.xaxis, axes.yaxis)
-    axes.set(title=name, xlabel="tokens/s of whole answers", ylabel="TTFT, ms: p50, whisker to p95")
+    axes.set(
+        title=name,
+        xlabel="tokens/s; labels: askers at once, or visits/s",
+        ylabel="TTFT, ms: p50, whisker to p95",
+    )
     return lines
 
 

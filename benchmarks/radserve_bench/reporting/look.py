@@ -39,7 +39,7 @@ def picture(path: Path, size: tuple[float, float], title: str) -> Iterator[Any]:
 
 def colours_of(document: Mapping[str, Any]) -> dict[str, str]:
     """One for each target, the same in every plot."""
-    names = dict.fromkeys(point["target"] for point in document["points"])
+    names = [target["name"] for target in document["targets"]]
     return {name: _TARGETS[at % len(_TARGETS)] for at, name in enumerate(names)}
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 from radserve_bench.reporting.table import NONE
 
+_ENOUGH = (1, 2, 3)
+
 
 def number(value: float | None, digits: int = 3) -> str:
     """At least that many digits that count, thousands apart, no exponent; `–` for None."""
@@ -44,10 +46,10 @@ def ranged(spread: Mapping[str, Any] | None, digits: int = 3) -> str:
 
 
 def estimated(estimate: Mapping[str, Any] | None) -> str:
-    """The mean, and in brackets its 95 % interval where there is one."""
+    """The mean, and in brackets its 95 % interval; that of two rounds is so wide that it says nothing."""
     if not estimate:
         return NONE
-    if estimate["low"] is None:
+    if estimate["low"] is None or len(estimate.get("values", _ENOUGH)) < len(_ENOUGH):
         return number(estimate["value"])
     return f"{number(estimate['value'])} ({between(estimate['low'], estimate['high'])})"
 

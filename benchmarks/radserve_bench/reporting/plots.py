@@ -5,9 +5,11 @@ from pathlib import Path
 
 from radserve_bench.reporting.latency_plot import draw_latency
 from radserve_bench.reporting.places import Entry
+from radserve_bench.reporting.scale_plot import draw_scale, grown
 from radserve_bench.reporting.split_plot import draw_split
 from radserve_bench.reporting.ttft_plot import draw_ttft
 
+SCALE = "scale.png"
 _PLOTS: dict[str, Callable[[Entry, Path], None]] = {
     "latency-throughput.png": draw_latency,
     "ttft.png": draw_ttft,
@@ -24,4 +26,7 @@ def draw_plots(document: Entry, folder: Path) -> list[Path]:
         if answered and (draw is not draw_split or any(point["split_ms"] for point in answered)):
             draw(document, folder / name)
             drawn.append(folder / name)
+    if grown(document):
+        draw_scale(document, folder / SCALE)
+        drawn.append(folder / SCALE)
     return drawn

@@ -41,7 +41,7 @@ def draw_roofline(
         axes = drawing.add_subplot()
         ridge = flops / bytes_per_s
         intensities = [one.intensity_flop_per_byte for one in points] or [ridge]
-        low, high = min(*intensities, ridge) / 2.5, max(*intensities, ridge) * 4
+        low, high = min(*intensities, ridge) / 6, max(*intensities, ridge) * 4
         roof = [low * bytes_per_s / unit, flops / unit, flops / unit]
         axes.plot([low, ridge, high], roof, color=INK, linewidth=1.6, zorder=2)
         for point in points:
@@ -49,18 +49,18 @@ def draw_roofline(
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlim(low, high)
-        lowest, top = min((one.achieved_flops for one in points), default=low * bytes_per_s), 2.2 * flops
+        heights = [one.achieved_flops for one in points] or [flops]
+        lowest, top = min(*heights, flops), 2.2 * max(*heights, flops)
         axes.set_ylim(lowest * (lowest / top) ** _ROOM_BELOW / unit, top / unit)
         axes.grid(color=PALE, linewidth=1)
         axes.set_axisbelow(True)
         plain_numbers(axes.xaxis, axes.yaxis)
         axes.set(xlabel="FLOP for each byte read from memory", ylabel=name)
-        middle = (low * ridge) ** 0.5
         memory, arithmetic = (
             f"memory: {bytes_per_s / 1e9:,.0f} GB/s",
             f"arithmetic: {flops / unit:,.0f} {name}",
         )
-        _write(axes, memory, (middle, middle * bytes_per_s / unit), INK, (-8, 4), ha="right", va="bottom")
+        _write(axes, memory, (ridge, flops / unit), INK, (-6, 5), ha="right", va="bottom")
         _write(axes, arithmetic, (high, flops / unit), INK, (-4, 5), ha="right", va="bottom")
 
 

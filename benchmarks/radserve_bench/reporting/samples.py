@@ -53,15 +53,18 @@ def stream_rates(point: Point) -> list[float]:
 def quantile(values: Sequence[float], share: float) -> float | None:
     """The value that `share` of them lie below, or None where too few were measured to tell."""
     least = math.ceil(round(1 / (1 - share), 6)) if share > 0.5 else 1
-    return interpolate(values, share) if len(values) >= least else None
-
-
-def interpolate(values: Sequence[float], share: float) -> float:
-    """The quantile of one value or more, however few they are: for a curve, not for a figure."""
+    if len(values) < least:
+        return None
     ordered = sorted(values)
     below, rest = divmod(share * (len(ordered) - 1), 1)
     low = ordered[int(below)]
     return low + rest * (ordered[min(int(below) + 1, len(ordered) - 1)] - low)
+
+
+def distribution(values: Sequence[float]) -> list[float]:
+    """The value at each per cent from 1 to 99, not interpolated: steps, if there are few. Empty without values."""
+    ordered = sorted(values)
+    return [ordered[-(-share * len(ordered) // 100) - 1] for share in range(1, 100)] if ordered else []
 
 
 def mean_split_ms(point: Point) -> dict[str, float]:

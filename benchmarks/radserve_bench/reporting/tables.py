@@ -1,5 +1,6 @@
 """The document as tables that a person reads: one a workload, what targets are to each other, where time goes."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -47,6 +48,7 @@ _RATIOS = (
     ("tokens/s", "tokens"),
     ("gateway adds, ms", "gateway"),
 )
+_SHA256 = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 _READING = "Medians of rounds, least and most in brackets."
 _POOLED = "* of all rounds' answers together: one round alone has too few."
 
@@ -250,12 +252,16 @@ def _gpus(machine: Entry) -> str:
 
 
 def _described(target: Entry) -> str:
-    digest = f" {target['digest'][:19]}…" if target["digest"] else ""
-    details = "".join(f", {name} {_plain(value)}" for name, value in target["details"].items())
+    digest = f" {_plain(target['digest'])}" if target["digest"] else ""
+    details = "".join(
+        f", {name} {_plain(value)}" for name, value in target["details"].items() if value is not None
+    )
     return f"{target['kind']}, {target['model']}{digest}{details}"
 
 
 def _plain(value: Any) -> str:
-    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
-        return str(value)
-    return " ".join(map(str, value))
+    if isinstance(value, str):
+        return _SHA256.sub(r"\1…", value)
+    if isinstance(value, Mapping):
+        return " ".join(f"{name} {_plain(one)}" for name, one in value.items())
+    return " ".join(map(_plain, value)) if isinstance(value, Sequence) else str(value)
