@@ -12,7 +12,7 @@ from radserve_bench.record import Load, Point, Record, Usage
 from radserve_bench.reporting.arrivals import generator_warnings, is_saturated
 from radserve_bench.reporting.metric import Terms
 from radserve_bench.reporting.metrics import METRICS, count_errors, measure
-from radserve_bench.reporting.samples import mean_split_ms, quantile
+from radserve_bench.reporting.samples import distribution, mean_split_ms, quantile
 from radserve_bench.reporting.slo import Slo
 from radserve_bench.reporting.spread import difference, ratio, spread, student
 
@@ -166,6 +166,20 @@ def test_latency_counts_from_when_a_request_was_due_not_from_when_it_was_sent() 
     assert measure(closed([late]), Terms())["ttft_p50_ms"] == pytest.approx(500)
 
 
+def test_a_visit_is_answered_when_all_its_questions_are() -> None:
+    """Ten visits of two questions, one a second; the second question of every other visit failed."""
+    records = []
+    for visit in range(10):
+        for question in range(2):
+            one = answer(visit + 0.2 * question, visit=visit, question=question)
+            failed = question == 1 and visit % 2 == 1
+            records.append(replace(one, error="broken" if failed else None))
+    figures = measure(replace(closed(records), load=OPEN), Terms())
+    assert figures["offered_per_s"] == pytest.approx(1)
+    assert figures["achieved_per_s"] == pytest.approx(0.5)
+    assert figures["requests_per_s"] == pytest.approx(15 / 9.32)
+
+
 @pytest.mark.parametrize("rate", [2, 8, 9.5, 12, 20, 40])
 def test_saturation_is_more_than_a_target_can_answer(rate: float) -> None:
     assert is_saturated(arriving(rate, 0.1)) is (rate >= 12)
@@ -241,6 +255,12 @@ def test_quantiles_are_numpys_and_a_tail_nobody_is_in_is_not_told() -> None:
     assert quantile(values[:19], 0.95) is None and quantile(values[:20], 0.95) is not None
     assert quantile(values[:99], 0.99) is None and quantile(values[:100], 0.99) is not None
     assert quantile([7.0], 0.5) == 7.0 and quantile([], 0.5) is None
+
+
+def test_a_curve_of_few_answers_has_steps() -> None:
+    curve = distribution([30.0, 10.0, 20.0, 40.0])
+    assert [curve[share - 1] for share in (1, 25, 26, 50, 51, 99)] == [10, 10, 20, 20, 30, 40]
+    assert distribution([]) == [] and len(curve) == 99
 
 
 def test_every_metric_says_what_it_is() -> None:

@@ -1,5 +1,6 @@
 """The plots are there, and hold a line, a bar and a label for everything that was measured."""
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def marks(axes: Any) -> list[str]:
 
 
 def test_every_plot_is_a_picture(tmp_path: Path) -> None:
-    paths = draw_plots(document(points("server", CLOSED, split=SPLIT)), tmp_path / "plots")
+    paths = draw_plots(document(points("server", CLOSED[:2], split=SPLIT)), tmp_path / "plots")
     assert [path.name for path in paths] == ["latency-throughput.png", "ttft.png", "split.png"]
     for path in paths:
         with Image.open(path) as picture:
@@ -78,7 +79,7 @@ def test_every_plot_is_a_picture(tmp_path: Path) -> None:
 
 
 def test_what_was_not_measured_is_not_drawn(tmp_path: Path) -> None:
-    assert [path.name for path in draw_plots(document(points("server", CLOSED)), tmp_path)] == [
+    assert [path.name for path in draw_plots(document(points("server", CLOSED[:2])), tmp_path)] == [
         "latency-throughput.png",
         "ttft.png",
     ]
@@ -99,9 +100,9 @@ def test_a_line_a_target_and_kind_of_load_with_each_point_labelled(
     assert [len(line.get_xdata()) for line in axes.lines] == [3, 2, 3]
     assert marks(axes) == ["1", "4", "8", "10/s", "40/s", "1", "4", "8"]
     assert legend(figure) == [
-        "server, so many at once",
-        "server, visits a second",
-        "torch, so many at once",
+        "server",
+        "server, open load",
+        "torch",
     ]
     line = axes.lines[0]
     assert list(line.get_ydata()) == pytest.approx([19.5, 39, 78])
@@ -122,7 +123,7 @@ def test_the_distribution_has_a_curve_a_load_and_the_bound(tmp_path: Path, drawn
     (axes,) = drawn["ttft.png"].axes
     *curves, bound = axes.lines
     assert len(curves) == 6 and all(len(curve.get_xdata()) == 99 for curve in curves)
-    assert curves[0].get_xdata()[49] == pytest.approx(19.5) and curves[0].get_ydata()[49] == 50
+    assert curves[0].get_xdata()[49] == pytest.approx(19) and curves[0].get_ydata()[49] == 50
     assert set(bound.get_xdata()) == {50} and marks(axes) == ["SLO 50 ms"]
     assert axes.get_xscale() == "log"
 
@@ -141,7 +142,10 @@ def test_a_bar_is_the_whole_time_in_stages(tmp_path: Path, drawn: dict[str, Any]
     (axes,) = figure.axes
     bars = [bar for bar in axes.patches if bar.get_width()]
     for place in {bar.get_y() for bar in bars}:
-        assert sum(bar.get_width() for bar in bars if bar.get_y() == place) == pytest.approx(100)
+        parts = [bar for bar in bars if bar.get_y() == place]
+        assert sum(part.get_width() for part in parts) == pytest.approx(100)
+        for part, following in itertools.pairwise(parts):
+            assert part.get_x() + part.get_width() == pytest.approx(following.get_x())
     assert len({bar.get_y() for bar in bars}) == 3
     assert [text.get_text() for text in axes.get_yticklabels()] == [
         "server, 1 at once",
@@ -176,6 +180,21 @@ def test_the_roofline_bends_where_memory_and_arithmetic_meet(tmp_path: Path, dra
         marks(axes)
     )
     assert dots[0].get_color() != dots[2].get_color()
+
+
+def test_what_grows_has_a_column_and_the_plain_workload_its_place(
+    tmp_path: Path, drawn: dict[str, Any]
+) -> None:
+    made = points("server", CLOSED)
+    for images in (2, 4):
+        made += points("server", CLOSED[:1], f"ct-slice images={images}")
+    made += points("server", CLOSED[:1], "ct-slice side=1024")
+    draw_plots(document(made), tmp_path)
+    axes = drawn["scale.png"].axes
+    assert {one.get_xlabel() for one in axes} - {""} == {"questions at once", "images a question"}
+    ticks = [[text.get_text() for text in one.get_xticklabels()] for one in axes[-2:]]
+    assert ticks == [["1", "4", "8"], ["1", "2", "4"]]
+    assert list(axes[0].lines[0].get_ydata()) == pytest.approx([19.5, 39, 78])
 
 
 def test_labels_lie_inside_the_picture_and_not_on_each_other(tmp_path: Path, drawn: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from radserve_bench.record import Description, Load, Point, Record, Usage
 from radserve_bench.reporting.document import build_document
-from radserve_bench.reporting.numbers import number, percent
+from radserve_bench.reporting.numbers import estimated, number, percent
 from radserve_bench.reporting.slo import Slo
 from radserve_bench.reporting.table import Table
 from radserve_bench.reporting.tables import all_tables, heading, markdown, text
@@ -96,6 +96,25 @@ def test_ratios_are_of_the_same_workload_load_and_round() -> None:
     points = [*measured("server", 0.02, 0.002)[:2], *measured("torch", 0.06, 0.006)[1:]]
     one = document(points)["ratios"][0]
     assert one["values"] == pytest.approx([3]) and one["low"] is None
+
+
+def test_the_interval_of_two_rounds_is_kept_and_not_shown() -> None:
+    (one, *_) = document([*measured("server", 0.02, 0.002)[:2], *measured("torch", 0.06, 0.003)[:2]])[
+        "ratios"
+    ]
+    assert one["low"] is not None
+    assert estimated(one) == "3.00" and estimated({**one, "values": [3, 3, 3]}) == "3.00 (3.00–3.00)"
+
+
+def test_targets_stand_in_the_order_in_which_they_were_named() -> None:
+    made = document([*measured("torch", 0.06, 0.006), *measured("server", 0.02, 0.002)])
+    assert [point["target"] for point in made["points"]] == ["server", "torch"]
+
+
+def test_what_a_target_says_of_itself_is_told_in_short() -> None:
+    details = {"policy_sha256": "ab" * 32, "gate": {"status": "passed"}, "owner": None, "sizes": [1, 2]}
+    said = heading(document(both(), Description("server", "radserve", "demo", None, details), TORCH))
+    assert "policy_sha256 abababababab…, gate status passed, sizes 1 2." in said and "owner" not in said
 
 
 def test_what_the_gateway_adds_is_a_difference_for_the_same_engine_only() -> None:
