@@ -112,6 +112,19 @@ async def test_an_endpoint_that_refuses_ignore_eos_is_asked_without_it(schedule)
     assert body["stream_options"] == {"include_usage": True} and body["temperature"] == 0
 
 
+@pytest.mark.parametrize(("status", "fatal"), [(400, False), (503, False), (401, True), (404, True)])
+async def test_an_endpoint_may_refuse_the_short_question_at_the_opening(schedule, status, fatal):
+    """It may want an image, or be busy; but a wrong key or path will not mend."""
+    async with schedule(first_s=0, fault="status", status=status) as server:
+        target = OpenAITarget("endpoint", server.url)
+        if fatal:
+            with pytest.raises(BenchError, match=f"{server.url}: HTTP {status}"):
+                await target.open()
+        else:
+            assert (await target.open()).details["exact_length"]
+        await target.close()
+
+
 async def test_a_length_is_asked_exactly_or_not_at_all(schedule):
     async with schedule(first_s=0, token_s=0) as server, opened(server) as target:
         await ask(target, 3)

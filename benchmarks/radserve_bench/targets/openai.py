@@ -116,12 +116,11 @@ class OpenAITarget:
         return row if isinstance(row, Mapping) else {}
 
     async def _probe(self) -> None:
-        """What it refuses besides ignore_eos is told by the first true question: a question without image may be it."""
-        sitting = OpenAISitting(self, b"")
+        """A short question. That it fails is no matter: the endpoint may want an image, or fail now and then."""
         try:
-            await sitting.ask(_PROBE, 2)
-        except StatusFailed as error:
-            if error.status in (401, 403, 404):
+            await OpenAISitting(self, b"").ask(_PROBE, 2)
+        except RequestFailed as error:
+            if isinstance(error, StatusFailed) and error.status in (401, 403, 404):
                 raise BenchError(f"{self.endpoint.url}: {error}") from error
 
     def _image_parts(self, visit: Visit) -> bytes:

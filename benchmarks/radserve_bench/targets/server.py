@@ -8,7 +8,7 @@ from typing import Any
 
 from radserve_bench.errors import BenchError, RequestFailed, TimedOut
 from radserve_bench.record import Description
-from radserve_bench.targets.endpoint import JSON, Endpoint
+from radserve_bench.targets.endpoint import JSON, Endpoint, StatusFailed
 from radserve_bench.targets.locality import listeners
 from radserve_bench.targets.protocol import Reply
 from radserve_bench.targets.split import Split, add, read_timings, read_upload, within
@@ -51,6 +51,8 @@ class ServerTarget:
             if not rows:
                 raise BenchError(f"the server at {self.endpoint.url} has no engine yet")
             model, clinical = str(rows[0]["id"]), dict(rows[0]["clinical"])
+        except StatusFailed as error:
+            raise BenchError(f"{self.endpoint.url}: {error}") from error
         except RequestFailed as error:
             raise BenchError(str(error)) from error
         except (LookupError, TypeError) as error:

@@ -36,7 +36,6 @@ def read_timings(timings: Any) -> Split:
 def read_upload(timings: Any, took_ms: float) -> Split:
     """Of one upload that took so long by the client's clock: what was not spent inside the server is the upload."""
     inside = read_timings(timings)
-    inside.pop("upload", None)
     return add({"upload": max(took_ms - sum(inside.values()), 0.0)}, inside)
 
 
