@@ -24,8 +24,7 @@ class LabelledLine:
 
 
 def write_labels(axes: Any, lines: Sequence[LabelledLine]) -> None:
-    """Label all lines of these axes, whose limits and place must be their last: sides are chosen on the screen."""
-    axes.figure.draw_without_rendering()
+    """Label all lines of these axes; their limits and their place in the figure must be their last."""
     scale = axes.figure.dpi / 72
     shown = [[_pair(axes.transData.transform(point)) for point in line.points] for line in lines]
     points = [point for line in shown for point in line]
@@ -57,7 +56,10 @@ def _write(axes: Any, label: str, point: Pair, side: tuple[int, int], colour: st
 def _box(spot: Pair, side: tuple[int, int], label: str, scale: float) -> Box:
     """Left, bottom, right, top in pixels; a digit is about 0.65 of its size wide."""
     width, height = 0.65 * _SIZE * len(label) * scale, 1.1 * _SIZE * scale
-    middles = [at + _AWAY * scale * to + size / 2 * to for at, to, size in zip(spot, side, (width, height), strict=True)]
+    middles = [
+        at + _AWAY * scale * to + size / 2 * to
+        for at, to, size in zip(spot, side, (width, height), strict=True)
+    ]
     return middles[0] - width / 2, middles[1] - height / 2, middles[0] + width / 2, middles[1] + height / 2
 
 
