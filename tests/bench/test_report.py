@@ -195,6 +195,35 @@ def test_kinds_of_a_workload_share_a_table() -> None:
     assert [row[0] for row in tables[0].rows] == ["", "images=2", "64 tokens"]
 
 
+def test_kinds_of_visits_are_told_apart() -> None:
+    points = measured("server", 0.02, 0.002, workload="morning")
+    for point in points:
+        for record in point.records[::4]:
+            record.kind = "X-ray"
+            record.first = (record.first or 0.0) + 0.01
+        point.records[0].error = "broken"
+    made = document(points, SERVER)
+    assert made["points"][0]["kinds"] == {
+        "X-ray": {
+            "requests": 15,
+            "answered": 12,
+            "ttft_p50_ms": 30,
+            "ttft_p95_ms": None,
+            "total_p50_ms": 38,
+        },
+        "ct": {
+            "requests": 45,
+            "answered": 45,
+            "ttft_p50_ms": 20,
+            "ttft_p95_ms": 26,
+            "total_p50_ms": 38,
+        },
+    }
+    table = next(one for one in all_tables(made) if "kind of visit" in one.title)
+    assert table.rows[0] == ("X-ray", "1 at once", "server", "15", "30.0", "–", "38.0", "20.0 %")
+    assert document(both())["points"][0]["kinds"] == {}
+
+
 def test_the_split_table_ends_with_the_total() -> None:
     points = measured("server", 0.02, 0.002)
     for point in points:

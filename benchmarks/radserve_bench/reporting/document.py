@@ -12,7 +12,7 @@ from radserve_bench.reporting.arrivals import generator_warnings, is_saturated
 from radserve_bench.reporting.comparing import Place, compare, tell_gateway_apart
 from radserve_bench.reporting.metric import Terms
 from radserve_bench.reporting.metrics import METRICS, count_errors, measure
-from radserve_bench.reporting.samples import distribution, mean_split_ms, ttft_ms
+from radserve_bench.reporting.samples import distribution, mean_split_ms, quantile, total_ms, ttft_ms
 from radserve_bench.reporting.slo import Slo
 from radserve_bench.reporting.spread import rounded, spread
 from radserve_engines.provenance import list_versions
@@ -95,7 +95,28 @@ def _describe(
         "messages": _messages(together),
         "split_ms": {stage: round(value, 3) for stage, value in mean_split_ms(together).items()},
         "ttft_quantiles_ms": [round(value, 3) for value in distribution(ttft)],
+        "kinds": _kinds(together),
         "warnings": _warnings(rounds, figures),
+    }
+
+
+def _kinds(together: Point) -> dict[str, dict[str, Any]]:
+    """Figures of each kind of visit, over the answers of all rounds; empty where there is one kind only."""
+    names = list(dict.fromkeys(record.kind for record in together.records))
+    parts = {
+        name: replace(together, records=[one for one in together.records if one.kind == name])
+        for name in names
+    }
+    return {
+        name: {
+            "requests": len(part.records),
+            "answered": sum(record.answered for record in part.records),
+            "ttft_p50_ms": rounded(quantile(ttft_ms(part), 0.5)),
+            "ttft_p95_ms": rounded(quantile(ttft_ms(part), 0.95)),
+            "total_p50_ms": rounded(quantile(total_ms(part), 0.5)),
+        }
+        for name, part in parts.items()
+        if len(parts) > 1
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from radserve_bench.record import STAGES
-from radserve_bench.reporting.numbers import count, estimated, median, percent, ranged
+from radserve_bench.reporting.numbers import count, estimated, median, number, percent, ranged
 from radserve_bench.reporting.places import Entry, families, figure, kind, load
 from radserve_bench.reporting.samples import OTHER
 from radserve_bench.reporting.slo import Slo
@@ -73,7 +73,7 @@ def all_tables(document: Entry) -> list[Table]:
     """Those that have something to say; kinds of one workload ("ct-slice, 4 images") share theirs."""
     tables = [ratio_table(document)]
     for name, points in families(document).items():
-        tables += [figure_table(name, points), arrival_table(name, points)]
+        tables += [figure_table(name, points), arrival_table(name, points), kind_table(name, points)]
         tables += [split_table(name, points), usage_table(name, points)]
     tables += [cost_table(document), error_table(document)]
     return [table for table in tables if table.rows]
@@ -93,6 +93,25 @@ def arrival_table(name: str, points: Sequence[Entry]) -> Table:
     rows = [(*_cells(point, _OPEN), _kept_up(point)) for point in told]
     head = (*(title for title, *_ in _OPEN), "kept up")
     return _table(f"{name}: arrivals", told, head, rows)
+
+
+def kind_table(name: str, points: Sequence[Entry]) -> Table:
+    """Of workloads of several kinds of visits: each kind's requests, errors and latencies."""
+    rows = [
+        (
+            visit,
+            str(load(point)),
+            point["target"],
+            f"{found['requests']:,}",
+            *(number(found[key]) for key in ("ttft_p50_ms", "ttft_p95_ms", "total_p50_ms")),
+            _errors(found),
+        )
+        for visit in dict.fromkeys(visit for point in points for visit in point["kinds"])
+        for point in points
+        if (found := point["kinds"].get(visit))
+    ]
+    head = ("visit", "load", "target", "requests", "TTFT p50", "p95", "whole", "errors")
+    return Table(f"{name}: by kind of visit, all rounds together, ms", head, tuple(rows), 3)
 
 
 def split_table(name: str, points: Sequence[Entry]) -> Table:
