@@ -45,7 +45,7 @@ def policies():
 @pytest.mark.parametrize(("name", "options"), WITH_OPTIONS)
 def test_the_model_never_sees_the_same_twice(name, options, policies):
     """Not only other files: other pixels after window and resize, so no cache behind the gateway answers either."""
-    made = visits(name, 10, **options)
+    made = visits(name, VARIANTS + 2, **options)
     files = [file.digest for visit in made for file in visit.files]
     assert len(set(files)) == len(files)
     for policy in policies:
@@ -107,6 +107,12 @@ def test_many_x_rays_share_their_bytes(options):
     assert sum(file.size for visit in made for file in visit.files) > 1e9
     assert sum(parts.values()) < 50e6
     assert len({file.name for visit in made for file in visit.files}) == (VARIANTS if options else 1)
+
+
+def test_thousands_of_compressed_x_rays_differ():
+    """Each by its picture or its window, which ends the header."""
+    files = [visit.files[0] for visit in visits("x-ray", 4096, syntax="jpeg2000")]
+    assert len({(file.name, float(file.parts[0][-10:])) for file in files}) == len(files)
 
 
 def test_the_morning_is_mixed_as_its_table_says():

@@ -11,23 +11,24 @@ from radserve_bench.workloads.protocol import Workload
 
 STUDY_QUESTIONS = 4
 STAT_PART = 0.1
-MORNING: tuple[tuple[str, float, Callable[[], Kind]], ...] = (
-    ("X-ray, uncompressed", 0.225, x_rays),
-    ("X-ray, JPEG 2000", 0.225, lambda: x_rays(syntax="jpeg2000")),
-    ("CT slice", 0.30, slices_of),
-    ("study of four questions", 0.15, lambda: _study()),
-    ("CT series of 20 slices", 0.10, series_of),
-)
-"""What a hospital's morning is made of; a tenth of it, whatever it is, is urgent (STAT)."""
 
 
 def _study(*, questions: int = STUDY_QUESTIONS, images: int = 1, side: int | None = None) -> Kind:
     return slices_of(questions=questions, images=images, side=side)
 
 
+MORNING: tuple[tuple[str, float, Callable[[], Kind]], ...] = (
+    ("X-ray, uncompressed", 0.225, x_rays),
+    ("X-ray, JPEG 2000", 0.225, lambda: x_rays(syntax="jpeg2000")),
+    ("CT slice", 0.30, slices_of),
+    ("study of four questions", 0.15, _study),
+    ("CT series of 20 slices", 0.10, series_of),
+)
+"""What a hospital's morning is made of; a tenth of it, whatever it is, is urgent (STAT)."""
+
 _KINDS: Mapping[str, tuple[str, Callable[..., Kind]]] = {
-    "ct-slice": ("a CT slice of 512², uncompressed, and one question", slices_of),
-    "x-ray": ("a 10 MB X-ray, uncompressed, and one question", x_rays),
+    "ct-slice": ("a CT slice, uncompressed and by default of 512², and one question", slices_of),
+    "x-ray": ("a 10 MB X-ray, by default uncompressed, and one question", x_rays),
     "series": ("20 slices of a CT series, sorted by the server, and one question about them all", series_of),
     "study": ("a CT slice and four questions in a row", _study),
     "text": ("a question without an image", talk),
@@ -59,5 +60,5 @@ def workload_named(name: str, **options: Any) -> Workload:
     for option in given:
         if option not in known:
             raise BenchError(f"the workload {name} has no {option}; it takes {', '.join(known)}")
-    told += "".join(f"; {option} {value}" for option, value in given.items())
-    return Mixture(label, told, [Share(make(**given), 1.0)])
+    here = f"; here {', '.join(f'{option}={value}' for option, value in given.items())}" if given else ""
+    return Mixture(label, told + here, [Share(make(**given), 1.0)])

@@ -29,18 +29,21 @@ Files = Callable[[int], tuple[ImageFile, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`files` gives those of the visit with a number; `name` heads the kind's row in a table."""
+    """`files` gives those of the visit with a number; `name` heads the kind's row in a table.
+
+    A `stack` is asked about as a whole; `numbered` questions tell the number.
+    """
 
     name: str
     files: Files
     questions: int = 1
     stack: bool = False
-    told: bool = False
+    numbered: bool = False
 
     def visit(self, number: int, stat: bool) -> Visit:
         """`number` makes its pixels unlike those of other visits; where there are none, its questions."""
         asked = [QUESTIONS[index % len(QUESTIONS)] for index in range(self.questions)]
-        if self.told:
+        if self.numbered:
             asked = [f"Case {number}. {question}" for question in asked]
         return Visit(self.name, self.files(number), tuple(asked), self.stack, stat)
 
@@ -77,7 +80,7 @@ def series_of(*, images: int = SERIES_SLICES, questions: int = 1) -> Kind:
 def talk(*, questions: int = 1) -> Kind:
     """No image. Raises BenchError."""
     _check("questions", questions, 1, _MOST_QUESTIONS)
-    return Kind("text", _nothing, questions, told=True)
+    return Kind("text", _nothing, questions, numbered=True)
 
 
 def _slices(images: int, side: int | None, file: Path | None, number: int) -> tuple[ImageFile, ...]:
@@ -90,7 +93,7 @@ def _native_x_ray(side: int | None, number: int) -> tuple[ImageFile, ...]:
 
 
 def _compressed_x_ray(syntax: str, side: int | None, number: int) -> tuple[ImageFile, ...]:
-    return (compressed_x_ray(number, syntax, side).numbered(number),)
+    return (compressed_x_ray(number, syntax, side),)
 
 
 def _series(images: int, number: int) -> tuple[ImageFile, ...]:

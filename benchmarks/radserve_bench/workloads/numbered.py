@@ -17,8 +17,12 @@ from radserve_bench.errors import BenchError
 from radserve_bench.visit import ImageFile
 
 DICOM = "application/dicom"
-BITS = 32
-_ACROSS = 2 * BITS
+UID_PLACE = b"1000000001"
+WINDOW_PLACE = b"123456.125"
+"""What a header is written with where a number will stand."""
+
+_BITS = 32
+_ACROSS = 2 * _BITS
 _WINDOW_STEPS = 1024
 _PIXEL_DATA = 0x7FE00010
 
@@ -58,10 +62,6 @@ class WindowedFile:
         return ImageFile(self.name, DICOM, head, self.rest)
 
 
-UID_PLACE = b"1000000001"
-WINDOW_PLACE = b"123456.125"
-
-
 def windowed_file(name: str, data: bytes, centre: float) -> WindowedFile:
     """Of a DICOM file that was written with both places in its header. Raises BenchError where one is missing."""
     end = data.rfind(WINDOW_PLACE, 0, 8192) + len(WINDOW_PLACE)
@@ -73,8 +73,8 @@ def windowed_file(name: str, data: bytes, centre: float) -> WindowedFile:
 
 def draw_number(picture: NDArray[Any], number: int, black: Any, white: Any) -> None:
     """Write 32 bits of `number` as squares along the bottom edge of `picture`, (H, W), in place."""
-    side = picture.shape[1] // _ACROSS or 1
-    bits = np.array([number >> bit & 1 for bit in range(BITS)], bool)
+    side = _square(picture)
+    bits = np.array([number >> bit & 1 for bit in range(_BITS)], bool)
     squares = np.repeat(np.where(bits, white, black), side)[: picture.shape[1]]
     picture[-side:, : len(squares)] = squares
 
@@ -97,4 +97,5 @@ def write_native(dataset: Dataset, stored: NDArray[Any]) -> bytes:
 
 
 def _square(stored: NDArray[Any]) -> int:
+    """The side of a square, px."""
     return int(stored.shape[1]) // _ACROSS or 1

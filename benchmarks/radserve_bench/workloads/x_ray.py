@@ -9,6 +9,7 @@ from pydicom import dcmread
 from radserve_bench.errors import BenchError
 from radserve_bench.imaging.codecs import NATIVE, SYNTAXES, Syntax, write
 from radserve_bench.imaging.objects import Picture, x_ray
+from radserve_bench.visit import ImageFile
 from radserve_bench.workloads.numbered import (
     UID_PLACE,
     WINDOW_PLACE,
@@ -41,9 +42,9 @@ def native_x_ray(side: int | None = None) -> NativeFile:
     return NativeFile("x-ray.dcm", dataset, picture.stored)
 
 
-def compressed_x_ray(number: int, syntax: str, side: int | None = None) -> WindowedFile:
-    """The one of VARIANTS pictures that `number` falls to. Raises BenchError for a syntax that is not known."""
-    return _variant(number % VARIANTS, named_syntax(syntax), side)
+def compressed_x_ray(number: int, syntax: str, side: int | None = None) -> ImageFile:
+    """The file with a number; 4096 in a row look different. Raises BenchError for a syntax that is not known."""
+    return _variant(number % VARIANTS, named_syntax(syntax), side).numbered(number // VARIANTS)
 
 
 def named_syntax(name: str) -> Syntax:
