@@ -241,6 +241,16 @@ def test_rounds_that_disagree_are_warned_of() -> None:
     assert "rounds differ" not in text(document(points[:2], SERVER))
 
 
+def test_the_generator_is_warned_of_once_with_its_longest_lag() -> None:
+    points = measured("server", 0.02, 0.002)[:2]
+    for point, lag in zip(points, (0.07, 0.2), strict=True):
+        point.generator_lag_s, point.generator_cpu_s = lag, 0.95 * point.wall_s
+    assert document(points, SERVER)["points"][0]["warnings"] == [
+        "the load generator used 95 % of a core: more would come from several of them",
+        "the load generator's event loop stood still for 200 ms",
+    ]
+
+
 def test_a_terminal_of_110_columns_is_wide_enough() -> None:
     points = both() + measured("server", 1.02, 0.002, load=8) + measured("torch", 1.06, 0.006, load=8)
     said = text(document(points, price=1.0, slo=Slo(ttft_ms=30)))

@@ -78,7 +78,7 @@ def _describe(
     place: Place, rounds: Sequence[Point], figures: Sequence[Mapping[str, float]], terms: Terms
 ) -> dict[str, Any]:
     target, workload, load = place
-    together = replace(rounds[0], records=[record for one in rounds for record in one.records])
+    together = _join(rounds)
     ttft = ttft_ms(together)
     return {
         "target": target,
@@ -96,7 +96,7 @@ def _describe(
         "split_ms": {stage: round(value, 3) for stage, value in mean_split_ms(together).items()},
         "ttft_quantiles_ms": [round(value, 3) for value in distribution(ttft)],
         "kinds": _kinds(together),
-        "warnings": _warnings(rounds, figures),
+        "warnings": _warnings(together, rounds, figures),
     }
 
 
@@ -134,8 +134,19 @@ def _spreads(together: Point, figures: Sequence[Mapping[str, float]], terms: Ter
     return spreads
 
 
-def _warnings(rounds: Sequence[Point], figures: Sequence[Mapping[str, float]]) -> list[str]:
-    warnings = list(dict.fromkeys(said for one in rounds for said in generator_warnings(one)))
+def _join(rounds: Sequence[Point]) -> Point:
+    """All rounds as one: what adds up is added, of the generator's lag the longest is kept."""
+    return replace(
+        rounds[0],
+        records=[record for one in rounds for record in one.records],
+        wall_s=sum(one.wall_s for one in rounds),
+        generator_cpu_s=sum(one.generator_cpu_s for one in rounds),
+        generator_lag_s=max(one.generator_lag_s for one in rounds),
+    )
+
+
+def _warnings(together: Point, rounds: Sequence[Point], figures: Sequence[Mapping[str, float]]) -> list[str]:
+    warnings = generator_warnings(together)
     medians = [one["ttft_p50_ms"] for one in figures if "ttft_p50_ms" in one]
     if medians and max(medians) > _UNLIKE * min(medians):
         warnings.append(
