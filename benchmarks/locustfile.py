@@ -171,20 +171,15 @@ def media_type(data: bytes) -> str:
 
 
 @lru_cache(maxsize=1)
-def _ct_slices() -> Any:
+def pictures(files: tuple[str, ...]) -> Iterator[bytes]:
+    """Without end, for all readers of this process: the files, from any of them on; else CT slices, each another."""
+    if files:
+        read = [Path(name).read_bytes() for name in files]
+        at = random.randrange(len(read))
+        return itertools.cycle(read[at:] + read[:at])
     from radserve_bench.workloads.catalogue import workload_named
 
-    return workload_named("ct-slice")
-
-
-def pictures(options: Namespace) -> Iterator[bytes]:
-    """Files without end: those given, from any of them on; else CT slices that nobody has sent before."""
-    if options.image:
-        files = [Path(name).read_bytes() for name in options.image]
-        at = random.randrange(len(files))
-        yield from itertools.cycle(files[at:] + files[:at])
-    for visit in _ct_slices().visits(random.getrandbits(31)):
-        yield visit.files[0].data
+    return (visit.files[0].data for visit in workload_named("ct-slice").visits(random.getrandbits(31)))
 
 
 @events.test_start.add_listener
@@ -219,7 +214,7 @@ class Reader(FastHttpUser):
             environment.process_exit_code = 1
             raise StopTest(self.trouble)
         self.options = environment.parsed_options
-        self.pictures = pictures(self.options)
+        self.pictures = pictures(tuple(self.options.image or ()))
         self.headers = authorization(self.options)
 
     def wait_time(self) -> float:

@@ -25,7 +25,7 @@ if find_spec("locust") is None:  # importing it would put gevent's sockets under
     pytest.skip("locust is not installed: radserve[load] brings it", allow_module_level=True)
 
 LOCUSTFILE = Path(__file__).parents[2] / "benchmarks" / "locustfile.py"
-FIRST_S, TOKEN_S, TOKENS = 0.08, 0.01, 16
+FIRST_S, TOKEN_S, TOKENS = 0.2, 0.02, 8
 
 
 class Scheduled(BaseHTTPRequestHandler):
@@ -239,14 +239,14 @@ def test_the_web_page_starts_and_stops_readers_and_shows_ttft() -> None:
 
 
 async def test_a_gateway_of_known_schedule_with_one_failure_in_twenty(tmp_path: Path) -> None:
-    options = ("--first-ms", "80", "--token-ms", "10", "--fail-every", "20")
+    options = ("--first-ms", "200", "--token-ms", "20", "--fail-every", "20")
     words = ("-u", "4", "-r", "4", "-t", "5s", "--questions", "3", "--tokens", str(TOKENS))
     async with running_fake_gateway(*options) as url:
         _, rows, records = await asyncio.to_thread(headless, url, tmp_path, *words)
     answered = [one for one in records if not one["error"]]
-    assert len(records) > 40 and {one["tokens"] for one in answered} == {TOKENS}
-    assert 80 <= statistics.median(one["first_ms"] for one in answered) < 90
-    assert statistics.median(one["itl_ms"] for one in answered) == pytest.approx(10, rel=0.1)
+    assert len(records) > 30 and {one["tokens"] for one in answered} == {TOKENS}
+    assert 200 <= statistics.median(one["first_ms"] for one in answered) < 220
+    assert statistics.median(one["itl_ms"] for one in answered) == pytest.approx(20, rel=0.1)
     failures = sum(row["num_failures"] for name, row in rows.items() if name.startswith("e2e"))
     assert failures == pytest.approx(len(records) / 20, abs=1)
     assert failures == len(records) - len(answered)

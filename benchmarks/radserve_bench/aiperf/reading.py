@@ -7,6 +7,7 @@ from typing import Any
 
 from radserve_bench.errors import BenchError, Broken, Refused, RequestFailed
 from radserve_bench.record import Load, Point, Record
+from radserve_bench.reporting.samples import itl_ms, ttft_ms
 
 _REQUESTS, _SUMMARY = "profile_export.jsonl", "profile_export_aiperf.json"
 
@@ -73,8 +74,7 @@ def _concurrency(summary: dict[str, Any]) -> int:
 def figures(point: Point) -> dict[str, float | int | None]:
     """What a run comes to: counts, medians in milliseconds, and rates over its wall time."""
     answered = [record for record in point.records if record.answered]
-    ttft = [1e3 * record.ttft_s for record in answered if record.ttft_s is not None]
-    itl = [1e3 * record.itl_s for record in answered if record.itl_s is not None]
+    ttft, itl = ttft_ms(point), itl_ms(point)
     return {
         "requests": len(point.records),
         "failed": len(point.records) - len(answered),
