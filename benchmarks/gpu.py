@@ -1,6 +1,6 @@
 """PyTorch on one GPU, as fast as `transformers` goes: the baseline that an engine has to beat.
 
-    python benchmarks/gpu.py --out results                     # Qwen2.5-VL-3B and 7B; half an hour
+    python benchmarks/gpu.py --out results                     # Qwen2.5-VL-3B and 7B
     python benchmarks/gpu.py --models 3b --budget-s 540        # ends in time, with what it has
 
 It needs PyTorch and transformers (4.57 to 5.17 were read) and nothing else, no network and no weights: the models have
@@ -13,12 +13,13 @@ normalised and cut into patches, before the clock starts. There is no EOS check,
 How it is answered:
 - eager: attention as written, scores in memory; the KV cache grows by concatenation.
 - sdpa: PyTorch's fused attention; the cache grows likewise. This is what `generate` does by default.
-- graph: sdpa, a static KV cache, and one decode step captured as a CUDA graph and replayed, without Python between.
+- graph: sdpa, a static KV cache, and one decode step captured as a CUDA graph and replayed, without Python between
+  (on a CPU, where this script can be tried, the same step without the graph).
 - compiled (only if asked for): as graph, the step through torch.compile first.
 
 What is measured, after a warm-up at every point, the device synchronised before each reading of the clock:
 - TTFT: from the call with the whole batch to its first tokens, in two parts: vision (tower and merger) and prefill.
-- ITL: from one token of the batch to the next; its median, and over all steps of all repeats.
+- ITL: from one token of the batch to the next; median, least and most of all steps of all repeats.
 - tokens/s: batch / ITL while decoding; and over the whole answer, first token included.
 - power: the driver's energy counter over the repeats; memory: PyTorch's peak.
 
@@ -504,7 +505,9 @@ Keep = Callable[[dict[str, Any]], None]
 def run(points: list[Point], settings: Settings, budget_s: float, keep: Keep) -> dict[str, Any]:
     """All points, or those for which the time was enough; `keep` gets the document after each."""
     began, name, model = time.perf_counter(), "", None
-    document = {**describe(settings), "planned": len(points), "complete": False, "seconds": 0.0, "points": []}
+    models = list(dict.fromkeys(model for model, *_ in points))
+    document = {**describe(settings), "models": models, "planned": len(points), "complete": False}
+    document |= {"seconds": 0.0, "points": []}
     full: set[tuple[str, int, str]] = set()
     try:
         for wanted, side, batch, way in points:
@@ -610,13 +613,13 @@ def _cells(point: Mapping[str, Any]) -> list[str]:
 
 
 def keep_in(folder: Path | None, document: Mapping[str, Any]) -> None:
-    """Show the last point; write `gpu-DEVICE.json` and `.md`, each whole at any time."""
+    """Show the last point; write `gpu-DEVICE-MODELS.json` and `.md`, each whole at any time."""
     if document["points"]:
         print(markdown(document).splitlines()[-1], flush=True)
     if folder is None:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    name = "gpu-" + re.sub(r"[^a-z0-9]+", "-", document["device"].lower()).strip("-")
+    name = re.sub(r"[^a-z0-9]+", "-", " ".join(["gpu", document["device"], *document["models"]]).lower())
     for ending, text in (("json", json.dumps(document, indent=1) + "\n"), ("md", markdown(document))):
         unfinished = folder / f".{name}.partial"
         unfinished.write_text(text, "utf-8")

@@ -212,8 +212,8 @@ def test_the_script_runs_by_itself_and_ends_with_its_document(tmp_path):
     document = json.loads(done.stdout.splitlines()[-1])
     assert document["complete"] and len(document["points"]) == document["planned"] == 12
     assert all("error" not in one and one["repeats"] == 2 for one in document["points"])
-    assert json.loads((tmp_path / "gpu-cpu.json").read_text()) == document
-    assert (tmp_path / "gpu-cpu.md").read_text() in done.stdout
+    assert json.loads((tmp_path / "gpu-cpu-tiny.json").read_text()) == document
+    assert (tmp_path / "gpu-cpu-tiny.md").read_text() in done.stdout
     assert "radserve" not in SCRIPT.read_text()
 
 
