@@ -515,9 +515,9 @@ def run(points: list[Point], settings: Settings, budget_s: float, keep: Keep) ->
                 return document
             _free()
             if wanted != name:
-                model = None
+                name, model = wanted, None
                 _free()
-                name, model = wanted, make_model(make_config(wanted), settings.device, settings.dtype)
+                model = _load(wanted, settings)
             found = {"error": "not tried: a smaller batch was out of memory"}
             if (wanted, side, way) not in full:
                 found = _attempt(model, way, side, batch, settings)
@@ -532,7 +532,17 @@ def run(points: list[Point], settings: Settings, budget_s: float, keep: Keep) ->
     return document
 
 
+def _load(name: str, settings: Settings) -> Any:
+    """None where even the weights do not fit."""
+    try:
+        return make_model(make_config(name), settings.device, settings.dtype)
+    except torch.OutOfMemoryError:
+        return None
+
+
 def _attempt(model: Any, way: str, side: int, batch: int, settings: Settings) -> dict[str, Any]:
+    if model is None:
+        return {"error": "out of memory"}
     try:
         asked = make_question(model.config, side, batch, settings.device, settings.dtype)
         found = {"prompt_tokens": asked.prompt, "answer_tokens": settings.tokens}

@@ -10,7 +10,7 @@ from typing import Any
 from radserve_bench.driving.participants import Participant
 from radserve_bench.metering.gpu import find_gpus
 from radserve_bench.metering.machine import Limits, measure_limits
-from radserve_bench.metering.roofline import limits_of_gpu, roofline_points
+from radserve_bench.metering.roofline import decoded_together, limits_of_gpu, roofline_points
 from radserve_bench.metering.work import Work, stored_as, work_of
 from radserve_bench.record import Point, Record
 from radserve_engines.manifest import EngineManifest, read_manifest
@@ -63,10 +63,12 @@ def _work(folder: Path, manifest: EngineManifest, alone: Sequence[Record]) -> Wo
 
 
 def _decode(points: Sequence[Point]) -> list[tuple[int, float]]:
-    """Answers in flight, and tokens a second of all of them while they are decoded."""
+    """Answers decoded together (not those that wait in line), and tokens a second of all of them meanwhile."""
     times: dict[int, list[float]] = defaultdict(list)
     for point in points:
-        times[int(point.load.amount)] += [record.itl_s for record in point.records if record.itl_s]
+        whole = [record for record in point.records if record.answered and record.itl_s]
+        spans = [(one.first, one.end) for one in whole if one.first is not None and one.end is not None]
+        times[round(decoded_together(spans))] += [one.itl_s for one in whole if one.itl_s]
     return [(count, count / statistics.median(found)) for count, found in sorted(times.items()) if found]
 
 

@@ -17,7 +17,7 @@ import pytest
 from radserve_bench.metering.gpu import GpuMeter, Gpus, find_gpus
 from radserve_bench.metering.machine import allowed_cores, describe, measure_limits
 from radserve_bench.metering.processes import ProcessMeter, processes_listening
-from radserve_bench.metering.roofline import limits_of_gpu, roofline_points
+from radserve_bench.metering.roofline import decoded_together, limits_of_gpu, roofline_points
 from radserve_bench.metering.work import Stored, stored_as, work_of
 from radserve_bench.record import Usage
 from radserve_engines.assets import demo_checkpoint, demo_engine
@@ -295,6 +295,20 @@ def test_an_engine_at_its_limits_has_the_share_one():
     assert points[2].intensity_flop_per_byte == pytest.approx(1, abs=0.1)  # 2 FLOP for each 2 bytes
     (both,) = roofline_points(work, limits, prefill_s=best.ttft())
     assert both.share == pytest.approx(1, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("spans", "together"),
+    [
+        ([(0, 1), (1, 2), (2, 3)], 1),  # in line: none sees another
+        ([(5, 6), (5, 6), (5, 6)], 3),
+        ([(0, 4), (2, 4)], (2 * 1 + 4 * 2) / 6),  # of six seconds of answering, four had company
+        ([(0, 1), (9, 10)], 1),  # nothing under way in between counts nothing
+        ([], 1),
+    ],
+)
+def test_answers_that_wait_in_line_are_not_decoded_together(spans, together):
+    assert decoded_together(spans) == pytest.approx(together)
 
 
 def test_a_prompt_is_as_long_as_usage_says():

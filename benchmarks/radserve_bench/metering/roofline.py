@@ -58,6 +58,21 @@ def roofline_points(
     return points
 
 
+def decoded_together(spans: Iterable[tuple[float, float]]) -> float:
+    """How many answers were under way at once, as each saw it: 1 where they come one by one, whoever waits in line.
+
+    A span is one answer's from its first token to its end. The mean over time of n(t), weighted by n(t).
+    """
+    edges = sorted((at, change) for span in spans for at, change in zip(span, (1, -1), strict=True))
+    seen = spent = 0.0
+    under_way, last = 0, 0.0
+    for at, change in edges:
+        seen += (at - last) * under_way**2
+        spent += (at - last) * under_way
+        under_way, last = under_way + change, at
+    return seen / spent if spent else 1.0
+
+
 def point(name: str, stage: Stage, seconds: float, limits: Limits) -> RooflinePoint:
     """One stage that took `seconds`."""
     limit = min(limits.flops, limits.bandwidth * stage.intensity)
