@@ -13,6 +13,7 @@ from radserve_bench.metering.machine import Limits, measure_limits
 from radserve_bench.metering.roofline import decoded_together, limits_of_gpu, roofline_points
 from radserve_bench.metering.work import Work, stored_as, work_of
 from radserve_bench.record import Point, Record
+from radserve_engines.errors import PlanError
 from radserve_engines.manifest import EngineManifest, read_manifest
 from radserve_engines.precision import PRECISIONS
 
@@ -36,7 +37,10 @@ def find_roofs(participants: Sequence[Participant], points: Iterable[Point]) -> 
         limits = _of_gpu(manifest)
         if limits is None:
             limits = measured = measured or measure_limits()
-        work = _work(one.folder, manifest, alone)
+        try:
+            work = _work(one.folder, manifest, alone)
+        except PlanError:  # the planner cannot reckon with every model; its other figures stand all the same
+            continue
         found = roofline_points(work, limits, decode=_decode(mine), **_alone(alone))
         about = {"target": one.target.name, "limits": asdict(limits)}
         entries.append({**about, "points": [asdict(point) for point in found]})
