@@ -12,7 +12,7 @@ from radserve_bench.metering.gpu import find_gpus
 from radserve_bench.metering.machine import Limits, measure_limits
 from radserve_bench.metering.roofline import decoded_together, limits_of_gpu, roofline_points
 from radserve_bench.metering.work import Work, stored_as, work_of
-from radserve_bench.record import Point, Record
+from radserve_bench.record import Description, Point, Record
 from radserve_engines.errors import PlanError
 from radserve_engines.manifest import EngineManifest, read_manifest
 from radserve_engines.precision import PRECISIONS
@@ -34,11 +34,11 @@ def find_roofs(participants: Sequence[Participant], points: Iterable[Point]) -> 
         if one.folder is None or not alone:
             continue
         manifest = read_manifest(one.folder)
-        limits = _of_gpu(manifest)
+        limits = _of_gpu(manifest, one.description)
         if limits is None:
             limits = measured = measured or measure_limits()
         try:
-            work = _work(one.folder, manifest, alone)
+            work = _work(one, one.folder, manifest, alone)
         except PlanError:  # the planner cannot reckon with every model; its other figures stand all the same
             continue
         found = roofline_points(work, limits, decode=_decode(mine), **_alone(alone))
@@ -47,19 +47,21 @@ def find_roofs(participants: Sequence[Participant], points: Iterable[Point]) -> 
     return entries
 
 
-def _of_gpu(manifest: EngineManifest) -> Limits | None:
+def _of_gpu(manifest: EngineManifest, description: Description) -> Limits | None:
     """By data sheet, for what runs on a card; None for what runs on the processor, and for a card without a sheet."""
+    if manifest.target == "torch":
+        return limits_of_gpu(str(description.details.get("device")), PRECISIONS["bf16"])
     gpus = find_gpus().names
-    if not gpus or manifest.target in ("openvino", "torch"):
+    if not gpus or manifest.target == "openvino":
         return None
     return limits_of_gpu(gpus[0], PRECISIONS[manifest.precision])
 
 
-def _work(folder: Path, manifest: EngineManifest, alone: Sequence[Record]) -> Work:
-    policy = manifest.image_policy
+def _work(one: Participant, folder: Path, manifest: EngineManifest, alone: Sequence[Record]) -> Work:
+    policy, dtype = manifest.image_policy, one.description.details.get("precision")
     return work_of(
         folder,
-        stored_as(manifest),
+        stored_as(manifest, dtype if manifest.target == "torch" else None),
         answer=round(statistics.median(record.tokens for record in alone)),
         prompt=round(statistics.median(record.prompt_tokens for record in alone)),
         image=(policy.height, policy.width),

@@ -102,15 +102,15 @@ async def test_a_question_without_images_is_asked(target):
     assert reply.tokens == 3 and reply.prompt_tokens < 64
 
 
-async def test_it_says_what_it_is():
-    target = TorchTarget("torch", demo_checkpoint())
+async def test_it_says_what_it_is_and_what_it_died_of():
+    target = TorchTarget("torch", demo_checkpoint(), device="cpu", dtype="float32")
     try:
         description = await target.open()
         (pid,) = target.processes()
         manifest = read_manifest(demo_checkpoint())
         assert description.model == manifest.name and description.digest == manifest.digest
         assert description.details["checkpoint"] == manifest.checkpoint_sha256
-        assert description.details["precision"] == "float32"
+        assert description.details["precision"] == "float32" and description.details["device"] == "cpu"
         assert "favour" in description.details["before the clock"]
         await target.prepare([VISIT])
         asked = asyncio.ensure_future(ask(target, 500))

@@ -1,5 +1,7 @@
 """The baseline: the same checkpoint in PyTorch, asked through `transformers` `generate`, one question at a time.
 
+On a machine with a GPU it runs there, in bf16; else on the processor in fp32, for bf16 is slower on most.
+
 It runs in a process of its own, so that its memory and its CPU are its own and the load generator is not held up; no
 HTTP lies between. Several questions at once wait in line, in the order in which they came, as in a script; their
 latencies count the wait.
@@ -43,12 +45,14 @@ _NOTES = {
 
 
 class TorchTarget:
-    """A checkpoint folder with its engine.json; see `Target`. fp32 by default: bf16 is slower on most CPUs."""
+    """A checkpoint folder with its engine.json; see `Target`. `device` is PyTorch's name for it, if not the default."""
 
-    def __init__(self, name: str, checkpoint: Path, *, device: str = "cpu", dtype: str = "float32") -> None:
+    def __init__(
+        self, name: str, checkpoint: Path, *, device: str | None = None, dtype: str | None = None
+    ) -> None:
         self._name = name
         self._checkpoint = checkpoint
-        self._how = (device, dtype)
+        self._how = (device or "auto", dtype or "auto")
         self._policy = ImagePolicy()
         self._process: TorchProcess | None = None
         self._kept: tempfile.TemporaryDirectory[str] | None = None

@@ -1,5 +1,7 @@
 """The process of the PyTorch baseline: `python -m radserve_bench.targets.torch_worker SOCKET CHECKPOINT DEVICE DTYPE`.
 
+DEVICE and DTYPE may be "auto": bf16 on a GPU if there is one, else fp32 on the processor.
+
 It answers messages one at a time, in the order in which they come, and ends when the other side is gone.
 """
 
@@ -29,7 +31,8 @@ class Worker:
         self._manifest = parse_manifest(checkpoint, read_manifest_bytes(checkpoint))
         self._template = PromptTemplate(checkpoint, self._manifest)
         self._inputs = ModelInputs(checkpoint)
-        self._device, self._dtype = torch.device(device), getattr(torch, dtype)
+        self._device = _find_device(device)
+        self._dtype = _choose_dtype(dtype, self._device)
         self._model = load_model(checkpoint, self._dtype).to(self._device)
         self._encoded = 0.0
         tower = find_tower(self._model, self._inputs.family)
@@ -107,6 +110,19 @@ def serve(connection: Connection, worker: Worker) -> None:
             return
         reply = worker.prepare(message) if isinstance(message, Prepare) else worker.answer(message)
         connection.send(reply)
+
+
+def _find_device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def _choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    chosen: torch.dtype = getattr(torch, name)
+    return chosen
 
 
 def _name(device: torch.device) -> str:
