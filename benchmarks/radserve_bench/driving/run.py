@@ -7,6 +7,7 @@ warm-up and is not kept.
 
 import asyncio
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -17,25 +18,38 @@ from radserve_bench.driving.progress import Progress
 from radserve_bench.record import Point
 from radserve_bench.targets.protocol import Target
 
+_LEAST_ROUNDS = 2
 _PAUSE_S = 0.4
 """The threads of PyTorch and OpenVINO spin on after their last work, and would slow whoever is next."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured, how many times, and the seed of its pixels and arrivals."""
+    """What is measured, how many times, and the seed of its pixels and arrivals.
+
+    With `budget_s` no round begins that would end later than so many seconds after the first, judged by the longest
+    before it; two are measured in any case.
+    """
 
     cells: tuple[Cell, ...]
     rounds: int = 5
     seed: int = 1
     warm_up: bool = True
+    budget_s: float | None = None
 
-    def steps(self, targets: int) -> Iterator[tuple[int, int, int]]:
-        """(round, cell, target) in the order in which they are measured."""
-        for number in range(0 if self.warm_up else 1, self.rounds + 1):
-            for cell in range(len(self.cells)):
-                for turn in range(targets):
-                    yield number, cell, (turn + number + cell) % targets
+    def numbers(self) -> range:
+        """Of the rounds, the warm-up's 0 with them."""
+        return range(0 if self.warm_up else 1, self.rounds + 1)
+
+    def steps(self, number: int, targets: int) -> Iterator[tuple[int, int]]:
+        """(cell, target) of one round, in the order in which they are measured."""
+        for cell in range(len(self.cells)):
+            for turn in range(targets):
+                yield cell, (turn + number + cell) % targets
+
+    def has_time(self, number: int, took: Sequence[float]) -> bool:
+        """Whether round `number` may begin after rounds that took so many seconds."""
+        return self.budget_s is None or number <= _LEAST_ROUNDS or sum(took) + max(took) <= self.budget_s
 
 
 @dataclass(slots=True)
@@ -71,7 +85,7 @@ class Run:
 
     def steps(self) -> int:
         """How many points are measured, the warm-up's with them."""
-        return sum(1 for _ in self.plan.steps(len(self.targets)))
+        return len(self.plan.numbers()) * len(self.plan.cells) * len(self.targets)
 
     def _interrupt(self) -> None:
         self.interrupted = True
@@ -79,9 +93,15 @@ class Run:
             self._work.cancel()
 
     async def _measure(self, progress: Progress | None) -> None:
-        for number, cell, turn in self.plan.steps(len(self.targets)):
-            seed = self.plan.seed + 1009 * number + 101 * cell + 17 * turn
-            await self._point(number, self.plan.cells[cell], self.targets[turn], seed, progress)
+        plan, took = self.plan, list[float]()
+        for number in plan.numbers():
+            if not plan.has_time(number, took):
+                break
+            began = time.monotonic()
+            for cell, turn in plan.steps(number, len(self.targets)):
+                seed = plan.seed + 1009 * number + 101 * cell + 17 * turn
+                await self._point(number, plan.cells[cell], self.targets[turn], seed, progress)
+            took.append(time.monotonic() - began)
 
     async def _point(
         self, number: int, cell: Cell, target: Target, seed: int, progress: Progress | None
