@@ -10,6 +10,7 @@ import pytest
 
 from radserve_bench.agreement.__main__ import main, make_parser, measure
 from radserve_bench.agreement.generators import AIPERF, LOCUST, OWN, Order, read_locust
+from radserve_bench.agreement.rounds import Outcome
 from radserve_bench.agreement.sheet import rows_of, table_of
 from radserve_bench.aiperf import find_aiperf
 from radserve_bench.record import Load, Point, Record
@@ -22,7 +23,7 @@ needs_both = pytest.mark.skipif(
 )
 
 
-def point(name: str, ttft_ms: float, itl_ms: float, failed: int = 0) -> Point:
+def run(name: str, ttft_ms: float, itl_ms: float, failed: int = 0) -> Outcome:
     """Ten answers of 11 tokens, and some failures."""
     first, tokens = 1e-3 * ttft_ms, 11
     end = first + 1e-3 * itl_ms * (tokens - 1)
@@ -31,7 +32,9 @@ def point(name: str, ttft_ms: float, itl_ms: float, failed: int = 0) -> Point:
         for n in range(10)
     ]
     broken = [Record("CT slice", False, 10 + n, 0, 0.0, 0.0, error="broken") for n in range(failed)]
-    return Point(name, "any", Load("closed", 1), 1, 10 + failed, answered + broken, wall_s=20.0)
+    return Outcome(
+        Point(name, "any", Load("closed", 1), 1, 10 + failed, answered + broken, wall_s=20.0), ttft_ms - 1
+    )
 
 
 def ratios(rows: list[dict[str, Any]]) -> dict[tuple[int, str, str], float]:
@@ -72,9 +75,9 @@ def test_all_three_agree_within_a_tenth_on_a_known_schedule() -> None:
 
 def test_rounds_are_paired_and_failures_are_told() -> None:
     found = {
-        (1, OWN): [point(OWN, 80, 10), point(OWN, 160, 20)],
-        (1, LOCUST): [point(LOCUST, 88, 10), point(LOCUST, 176, 20)],
-        (1, AIPERF): [point(AIPERF, 80, 11, failed=2), point(AIPERF, 160, 22)],
+        (1, OWN): [run(OWN, 80, 10), run(OWN, 160, 20)],
+        (1, LOCUST): [run(LOCUST, 88, 10), run(LOCUST, 176, 20)],
+        (1, AIPERF): [run(AIPERF, 80, 11, failed=2), run(AIPERF, 160, 22)],
     }
     rows = rows_of(found)
     assert ratios(rows) == {
@@ -84,6 +87,7 @@ def test_rounds_are_paired_and_failures_are_told() -> None:
         (1, AIPERF, "itl_ms"): pytest.approx(1.1),
     }
     assert [row["failed"] for row in rows] == [0, 0, 2]
+    assert [row["server_ttft_mean_ms"] for row in rows] == [119, 131, 119]
     locust_row = next(line for line in table_of(rows).markdown().splitlines() if LOCUST in line)
     assert locust_row.split("|")[7].strip().startswith("1.10")
 

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import re
 import socket
 import statistics
 import subprocess
@@ -250,3 +251,13 @@ async def test_a_gateway_of_known_schedule_with_one_failure_in_twenty(tmp_path: 
     failures = sum(row["num_failures"] for name, row in rows.items() if name.startswith("e2e"))
     assert failures == pytest.approx(len(records) / 20, abs=1)
     assert failures == len(records) - len(answered)
+
+
+def test_the_page_for_operators_names_no_option_that_is_not_there() -> None:
+    page = (LOCUSTFILE.parents[1] / "docs" / "load-tests.md").read_text()
+    helped = subprocess.run(locust("--help"), capture_output=True, text=True, timeout=30).stdout
+    helped += LOCUSTFILE.read_text()  # locust's help has only its own options
+    commands = [line for line in page.splitlines() if line.startswith("    locust ")]
+    told = {word for line in commands for word in re.findall(r"(?<= )--?[a-z-]+", line)}
+    assert len(commands) >= 4 and {"--ramp", "--think", "-u"} <= told
+    assert [option for option in sorted(told) if not re.search(rf"{option}\b", helped)] == []
