@@ -94,7 +94,10 @@ class Usage:
 
 @dataclass(slots=True)
 class Point:
-    """One target under one load for one round. `wall_s` runs from its first request's sending to its last end.
+    """One target under one load for one round.
+
+    `wall_s` runs from its first request's sending to its last end; of open load, over the load's time to the last end
+    if that is later.
 
     `planned` is how many requests it was to have; `complete` is False where it was interrupted. `generator_cpu` is
     the load generator's own CPU seconds, `generator_lag_s` its event loop's longest delay: a generator that is late

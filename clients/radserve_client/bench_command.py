@@ -66,7 +66,7 @@ def _add_load(bench: argparse.ArgumentParser) -> None:
         metavar="S",
         help="longest time of a request (default: 120)",
     )
-    add("--seed", type=int, default=1, help="of pixels and arrival times (default: 1)")
+    add("--seed", type=int, default=1, help="of kinds of visits and arrival times (default: 1)")
 
 
 def _add_subject(bench: argparse.ArgumentParser) -> None:

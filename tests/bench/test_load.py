@@ -27,7 +27,7 @@ class Evenly:
     def __init__(self, questions: int = 1) -> None:
         self._questions = questions
 
-    def visits(self, seed: int) -> Iterator[Visit]:
+    def visits(self, seed: int, pixels: int | None = None) -> Iterator[Visit]:
         for _ in count():
             yield Visit("a visit", (), tuple(f"question {index}" for index in range(self._questions)))
 
@@ -45,6 +45,13 @@ async def test_closed_load_keeps_so_many_under_way():
     assert len(point.records) == target.asked == point.planned == 20
     assert target.most == 4 and point.complete
     assert all(record.answered and record.tokens == 4 for record in point.records)
+
+
+async def test_every_asker_has_a_visit_to_attend():
+    """Sixteen questions are four visits of four: eight at once would be four, and be called eight."""
+    target = FakeTarget()
+    point = await measure(target, Load("closed", 8), workload=Evenly(questions=4), amount=Amount(requests=16))
+    assert target.most == 8 and point.planned == len(point.records) == 32
 
 
 async def test_questions_of_a_visit_follow_each_other():
@@ -71,6 +78,24 @@ async def test_open_load_above_capacity_shows_the_queue():
         assert record.ttft_s == pytest.approx(0.05 + 0.025 * index, abs=0.02 + 0.002 * index)
     assert target.most > 15
     assert len(records) / point.wall_s < 21
+
+
+@pytest.mark.parametrize("rate", [5, 12])
+async def test_no_more_is_answered_a_second_than_came(rate):
+    """Whatever the draw, and though few visits came: the load's own time counts, before the first and after the last.
+
+    From the first of five random times to the last is 2/3 of the time, and 7.5 a second would seem to have come.
+    """
+
+    class AtRandom(Evenly):
+        arrivals = "poisson"
+
+    for seed in range(3):
+        cell = Cell(AtRandom(), Load("open", rate), Amount(seconds=0.6), Terms(tokens=1))
+        prepared = await prepare(FakeTarget(first_s=0.001), cell, 1, seed=seed)
+        await prepared.drive()
+        answered = len(prepared.point.records) / prepared.point.wall_s
+        assert 0.8 * rate < answered <= rate
 
 
 async def test_a_late_generator_counts_from_when_the_request_was_due():

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from dataclasses import asdict
+from itertools import islice
 
 import pytest
 
@@ -62,18 +63,45 @@ async def test_an_interruption_keeps_finished_points_and_finished_requests(tmp_p
     assert [asdict(point) for point in read_points(tmp_path)] == [asdict(point) for point in run.points]
 
 
-async def test_no_two_points_are_drawn_with_one_seed(monkeypatch):
-    seeds = []
-    text = workload_named("text")
+async def test_targets_of_a_round_are_asked_the_same_with_other_pixels():
+    """The same kinds at the same times, so that a ratio is not one of two draws; but no pixels twice in a run."""
+    drawn = []
+    morning = workload_named("morning")
+
+    class Seen:
+        name, description, arrivals = "seen", "", "poisson"
+
+        def visits(self, seed, pixels=None):
+            drawn.append((seed, pixels, [visit.kind for visit in islice(morning.visits(seed, pixels), 30)]))
+            return workload_named("text").visits(seed, pixels)
+
+    cells = tuple(Cell(Seen(), Load("open", 200.0 * place), Amount(seconds=0.05)) for place in (1, 2))
+    run = Run([FakeTarget(name, first_s=0.0) for name in "abc"], Plan(cells, rounds=2))
+    await run.execute()
+    assert len({pixels for _, pixels, _ in drawn}) == len(drawn) == 3 * 2 * 3
+    assert all(one[0] == two[0] == three[0] for one, two, three in batched(drawn))
+    assert all(one[2] == two[2] == three[2] for one, two, three in batched(drawn))
+    assert len({seed for seed, _, _ in drawn}) == 3 * 2
+    for points in batched(run.points):
+        assert len({tuple(sorted(record.due for record in point.records)) for point in points}) == 1
+
+
+def batched(drawn):
+    return zip(drawn[::3], drawn[1::3], drawn[2::3], strict=True)
+
+
+async def test_a_server_that_was_asked_before_has_not_seen_these_pixels():
+    """Two runs with one seed: the same kinds and times, other pixels."""
+    drawn = []
 
     class Seen:
         name, description, arrivals = "seen", "", "even"
 
-        def visits(self, seed):
-            seeds.append(seed)
-            return text.visits(seed)
+        def visits(self, seed, pixels=None):
+            drawn.append(pixels)
+            return workload_named("text").visits(seed, pixels)
 
-    cells = tuple(Cell(Seen(), Load("closed", amount), Amount(1), Terms(1)) for amount in (1, 2, 3))
-    run = Run([FakeTarget(name, first_s=0.0) for name in "abc"], Plan(cells, rounds=4))
-    await run.execute()
-    assert len(set(seeds)) == len(seeds) == 5 * 3 * 3
+    for _ in range(2):
+        plan = Plan((Cell(Seen(), Load("closed", 1), Amount(1), Terms(1)),), rounds=1)
+        await Run([FakeTarget(first_s=0.0)], plan).execute()
+    assert len(set(drawn)) == 4

@@ -63,6 +63,21 @@ def test_one_seed_one_stream(name, options):
     assert described[0] == described[1] != described[2]
 
 
+@pytest.mark.parametrize(("name", "options"), WITH_OPTIONS)
+def test_other_pixels_are_the_same_kinds_in_the_same_order(name, options):
+    """And none of 24 points of a run looks like another's."""
+    made = [list(islice(workload_named(name, **options).visits(7, pixels), 1)) for pixels in range(24)]
+    assert len({tuple(file.digest for file in one.files) + one.questions for (one,) in made}) == len(made)
+    if options.get("syntax"):
+        looks = {(one.files[0].name, float(one.files[0].parts[0][-10:])) for (one,) in made}
+        assert len(looks) == len(made)
+    morning = workload_named("morning")
+    kinds = [
+        [(one.kind, one.stat) for one in islice(morning.visits(7, pixels), 40)] for pixels in (1, 2, None)
+    ]
+    assert kinds[0] == kinds[1] == kinds[2]
+
+
 def test_a_slice_is_the_real_one_uncompressed():
     """But for the number in its bottom rows; and the gateway's own renderer has nothing to say against it."""
     (file,) = visits("ct-slice", 1)[0].files

@@ -46,23 +46,24 @@ class Cell:
         """As it stands in tables."""
         return f"{self.workload.name}, {self.more}" if self.more else self.workload.name
 
-    def draw(self, seed: int) -> tuple[list[Visit], list[float]]:
-        """The visits, and when each comes; no times under closed load."""
-        stream = self.workload.visits(seed)
+    def draw(self, seed: int, pixels: int | None = None) -> tuple[list[Visit], list[float]]:
+        """The visits, one for each asker at least, and when each comes; no times under closed load."""
+        stream = self.workload.visits(seed, pixels)
         if self.load.kind == "closed":
-            return _as_many(stream, max(self.amount.requests, int(self.load.amount))), []
+            return _as_many(stream, self.amount.requests, int(self.load.amount)), []
         times = arrival_times(self.load.amount, self.amount.seconds, self.workload.arrivals, seed)
         return list(islice(stream, len(times))), times
 
     def warm_up(self) -> "Cell":
-        """A little of the same: one request for each asker, or two seconds."""
-        amount = Amount(int(self.load.amount) if self.load.kind == "closed" else 1, 2.0)
-        return replace(self, amount=amount)
+        """A little of the same: one visit for each asker, or two seconds."""
+        return replace(self, amount=Amount(1, 2.0))
 
 
-async def prepare(target: Target, cell: Cell, number: int, seed: int) -> "Prepared":
-    """Everything before the clock: the visits are drawn, and the target makes them ready."""
-    visits, times = cell.draw(seed)
+async def prepare(
+    target: Target, cell: Cell, number: int, seed: int, pixels: int | None = None
+) -> "Prepared":
+    """Everything before the clock: the visits are drawn (see `Workload.visits`), and the target makes them ready."""
+    visits, times = cell.draw(seed, pixels)
     await target.prepare(visits)
     planned = sum(len(visit.questions) for visit in visits)
     point = Point(target.name, cell.name, cell.load, number, planned, complete=False)
@@ -80,7 +81,7 @@ class Prepared:
     point: Point
 
     async def drive(self) -> None:
-        """Put the load on and wait for all answers."""
+        """Put the load on and wait for all answers, and under open load until its time is over."""
         watch = GeneratorWatch()
         watch.start()
         asker = Asker(self.target, self.point, self.cell.terms, time.perf_counter())
@@ -108,6 +109,7 @@ class Prepared:
             for number, (due, visit) in enumerate(zip(self.times, self.visits, strict=True)):
                 await asyncio.sleep(due - asker.now())
                 visits.create_task(asker.attend(number, visit, due))
+        await asyncio.sleep(len(self.times) / self.cell.load.amount - asker.now())
 
 
 async def _attend_all(asker: Asker, queue: Iterator[tuple[int, Visit]]) -> None:
@@ -115,19 +117,19 @@ async def _attend_all(asker: Asker, queue: Iterator[tuple[int, Visit]]) -> None:
         await asker.attend(number, visit)
 
 
-def _as_many(stream: Iterator[Visit], requests: int) -> list[Visit]:
-    """The fewest visits that hold so many questions."""
+def _as_many(stream: Iterator[Visit], requests: int, askers: int) -> list[Visit]:
+    """The fewest visits that hold so many questions; one for each asker at least, so that none stands idle."""
     visits: list[Visit] = []
     questions = 0
-    while questions < requests:
+    while questions < requests or len(visits) < askers:
         visits.append(next(stream))
         questions += len(visits[-1].questions)
     return visits
 
 
 def _wall(point: Point, now: float) -> float:
-    """From the first sending, or the first visit's due time, to the last end."""
-    if not point.records:
+    """From the first sending to the last end; of open load all its time, whenever the first and last visits came."""
+    if point.load.kind == "open" or not point.records:
         return now
-    began = min(min(record.due, record.sent) for record in point.records)
+    began = min(record.sent for record in point.records)
     return max(record.end or now for record in point.records) - began

@@ -1,11 +1,14 @@
 """A whole run: rounds of all cells, targets in turn, and what is left of it when it is interrupted.
 
 In each round every cell is measured on every target one after another, and the next round begins with another target,
-so that a change of the machine's speed falls on all of them; ratios pair what one round measured. Round 0 is a
-warm-up and is not kept.
+so that a change of the machine's speed falls on all of them; ratios pair what one round measured. All targets of a
+round are asked for the same kinds of visits at the same times, but never with the pixels of another point, nor of
+another run: a cache would answer for them. Round 0 is a warm-up and is not kept.
 """
 
 import asyncio
+import itertools
+import random
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -25,7 +28,7 @@ _PAUSE_S = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured, how many times, and the seed of its pixels and arrivals.
+    """What is measured, how many times, and the seed of its kinds of visits and their arrivals.
 
     With `budget_s` no round begins that would end later than so many seconds after the first, judged by the longest
     before it; two are measured in any case.
@@ -94,19 +97,20 @@ class Run:
 
     async def _measure(self, progress: Progress | None) -> None:
         plan, took = self.plan, list[float]()
+        pixels = itertools.count(random.SystemRandom().getrandbits(16))
         for number in plan.numbers():
             if not plan.has_time(number, took):
                 break
             began = time.monotonic()
             for cell, turn in plan.steps(number, len(self.targets)):
-                seed = plan.seed + 1009 * number + 101 * cell + 17 * turn
-                await self._point(number, plan.cells[cell], self.targets[turn], seed, progress)
+                drawn = plan.seed + 1009 * number + 101 * cell, next(pixels)
+                await self._point(number, plan.cells[cell], self.targets[turn], drawn, progress)
             took.append(time.monotonic() - began)
 
     async def _point(
-        self, number: int, cell: Cell, target: Target, seed: int, progress: Progress | None
+        self, number: int, cell: Cell, target: Target, drawn: tuple[int, int], progress: Progress | None
     ) -> None:
-        prepared = await prepare(target, cell if number else cell.warm_up(), number, seed)
+        prepared = await prepare(target, cell if number else cell.warm_up(), number, *drawn)
         point = prepared.point
         if len(self.targets) > 1:
             await asyncio.sleep(_PAUSE_S)

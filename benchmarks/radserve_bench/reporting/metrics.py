@@ -1,7 +1,7 @@
 """Every figure of a point, declared: its key, title, unit, which way is better, and its formula in words.
 
-Rates are over the point's wall time, from the first request's sending to the last end, and count whole answers only:
-a request that failed adds to the time and to nothing else.
+Rates are over the point's wall time, from the first request's sending to the last end (of open load, all its time),
+and count whole answers only: a request that failed adds to the time and to nothing else.
 """
 
 from collections import Counter

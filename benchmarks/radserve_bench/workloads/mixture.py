@@ -8,7 +8,7 @@ from itertools import count
 from radserve_bench.visit import Visit
 from radserve_bench.workloads.kinds import Kind
 
-_SEED_BITS = 16
+_PIXELS_BITS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,14 @@ class Mixture:
     arrivals: str = "poisson"
     stat: float = 0.0
 
-    def visits(self, seed: int) -> Iterator[Visit]:
-        """Visits without end; the pixels of 65,536 in a row differ, and from those of other seeds."""
+    def visits(self, seed: int, pixels: int | None = None) -> Iterator[Visit]:
+        """Visits without end; the pixels of 65,536 in a row differ, and from those of every other `pixels`, of 16 bits.
+
+        Without it the seed draws it, so that two seeds in 65,536 have the same.
+        """
         draw = random.Random(seed)
-        first = draw.getrandbits(_SEED_BITS) << _SEED_BITS
+        drawn = draw.getrandbits(_PIXELS_BITS)
+        first = (drawn if pixels is None else pixels % (1 << _PIXELS_BITS)) << _PIXELS_BITS
         kinds, parts = [share.kind for share in self.shares], [share.part for share in self.shares]
         for number in count():
             kind = kinds[0] if len(kinds) == 1 else draw.choices(kinds, parts)[0]

@@ -23,7 +23,10 @@ WINDOW_PLACE = b"123456.125"
 
 _BITS = 32
 _ACROSS = 2 * _BITS
-_WINDOW_STEPS = 1024
+_WINDOW_STEPS = 4096
+_STRIDE = (
+    633  # four times it is 0.618 of the steps: wherever rows of files begin, their windows lie far apart
+)
 _PIXEL_DATA = 0x7FE00010
 
 
@@ -55,8 +58,9 @@ class WindowedFile:
     centre: float
 
     def numbered(self, number: int) -> ImageFile:
-        """The file with an instance UID of its own, and one of 1024 windows."""
-        step = number % _WINDOW_STEPS - _WINDOW_STEPS // 2
+        """The file with an instance UID of its own, and one of 4096 windows."""
+        row, place = divmod(number, _WINDOW_STEPS)
+        step = (place + _STRIDE * row) % _WINDOW_STEPS - _WINDOW_STEPS // 2
         head = self.head.replace(UID_PLACE, b"1%09d" % (number % 10**9))
         head = head.replace(WINDOW_PLACE, b"%-10.3f" % (self.centre + step))
         return ImageFile(self.name, DICOM, head, self.rest)

@@ -22,6 +22,6 @@ class Workload(Protocol):
     @property
     def arrivals(self) -> str: ...
 
-    def visits(self, seed: int) -> Iterator[Visit]:
-        """Visits without end."""
+    def visits(self, seed: int, pixels: int | None = None) -> Iterator[Visit]:
+        """Visits without end. Another `pixels` gives the same kinds in the same order, but none of the same pixels."""
         ...
