@@ -207,6 +207,10 @@ compare_in_torch() { # FOLDER
     show "$python" -m radserve_bench.torch_device --checkpoint "$checkpoint" "${exports[@]}" "${sets[@]}" --out "$1"
 }
 
+measure_models() { # FOLDER
+    show "$python" "$root/benchmarks/gpu.py" --out "$1"
+}
+
 write_report() {
     local name file gpus
     gpus=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | sort | uniq -c | xargs)

@@ -11,7 +11,7 @@
 # tells the end of it, and the exit status is 0 only if every step went well. What was done is not done again.
 #
 # --torch-only needs no container, only the packages of radserve[baseline] with a PyTorch that sees the GPU: it is the
-# PyTorch part alone, kept in benchmarks/results.
+# PyTorch part alone, with Qwen2.5-VL 3B and 7B at their true size (benchmarks/gpu.py), kept in benchmarks/results.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 
@@ -71,6 +71,7 @@ source "$root/deploy/verification-steps.sh"
 if [[ -n $torch_only ]]; then
     run gpu check_gpu
     run torch compare_in_torch "$root/benchmarks/results"
+    run models measure_models "$root/benchmarks/results"
     finish
 fi
 

@@ -141,6 +141,14 @@ def test_each_precision_is_built_judged_served_asked_and_put_under_load(plan):
     assert sum(words[0] == "curl" and words[-1].endswith("/v1/vqa") for words in plan) == 3
 
 
+def test_the_pytorch_part_alone_measures_models_of_true_size(deploy):
+    command = [deploy / "verify-gpu.sh", "--dry-run", "--torch-only"]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    plan = [shlex.split(line) for line in run.stdout.splitlines() if line.startswith("   ")]
+    (said,) = [words for words in plan if words[1].endswith("benchmarks/gpu.py")]
+    assert Path(said[1]).is_file() and said[2:] == ["--out", str(deploy.parent / "benchmarks/results")]
+
+
 def test_a_wrong_option_is_refused_before_anything_runs(deploy):
     for wrong in (["--precison", "fp8"], ["--gate"], ["--gate", "a.jsonl"]):
         run = subprocess.run([deploy / "verify-gpu.sh", *wrong], capture_output=True, text=True)
