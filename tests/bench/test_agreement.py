@@ -66,6 +66,7 @@ def test_all_three_agree_within_a_tenth_on_a_known_schedule() -> None:
     for _ in range(2):
         rows = rows_of(asyncio.run(measure(make_parser().parse_args(words))))
         assert all(row["failed"] == 0 and row["requests"] >= 4 for row in rows)
+        assert all(0.9 < row["ttft_over_server"] < 1.1 for row in rows)
         found = ratios(rows)
         assert len(found) == 8
         if all(0.9 < one < 1.1 for one in found.values()):
@@ -88,6 +89,7 @@ def test_rounds_are_paired_and_failures_are_told() -> None:
     }
     assert [row["failed"] for row in rows] == [0, 0, 2]
     assert [row["server_ttft_mean_ms"] for row in rows] == [119, 131, 119]
+    assert rows[0]["ttft_over_server"] == pytest.approx(120 / 119, rel=1e-4)
     locust_row = next(line for line in table_of(rows).markdown().splitlines() if LOCUST in line)
     assert locust_row.split("|")[7].strip().startswith("1.10")
 
