@@ -2,14 +2,13 @@
 
 import argparse
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from radserve_client.engine_errors import told_as
 from radserve_client.errors import RadserveError
-from radserve_client.numbers import positive
+from radserve_client.numbers import image_size, positive
 
 _PRECISIONS = ("bf16", "fp8", "int8", "int4-awq")
 
@@ -62,7 +61,11 @@ def _add_question(plan: argparse.ArgumentParser) -> None:
         help="tokens of prompt and answer (default: images, 76 and answer)",
     )
     add(
-        "--image", type=_size, default=(896, 896), metavar="WxH", help="pixels of an image (default: 896x896)"
+        "--image",
+        type=image_size,
+        default=(896, 896),
+        metavar="WxH",
+        help="pixels of an image (default: 896x896)",
     )
     add("--images", type=int, default=1, metavar="N", help="images of a question (default: 1)")
     add("--answer-tokens", type=positive, default=128, metavar="N", help="default: 128")
@@ -107,11 +110,3 @@ def _draw(plan: Any, path: Path) -> None:
     except (OSError, ValueError) as error:
         raise RadserveError(f"--plot {path}: {error}") from error
     print(f"drawn: {path}", file=sys.stderr)
-
-
-def _size(text: str) -> tuple[int, int]:
-    """`WIDTHxHEIGHT` as (height, width)."""
-    match = re.fullmatch(r"(\d{1,5})[x×](\d{1,5})", text)
-    if match is None or not (int(match[1]) and int(match[2])):
-        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT in pixels, such as 896x896")
-    return int(match[2]), int(match[1])

@@ -49,6 +49,27 @@ class CpuClock:
         )
 
 
+class OthersClock:
+    """CPU time of what is not of this process: itself, and children that it started and waited for, do not count."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._then = _busy() - _own()
+
+    def cores(self) -> float:
+        """Seconds a second, since it was made."""
+        return max(0.0, (_busy() - _own() - self._then) / (time.perf_counter() - self._began))
+
+
+def _busy() -> float:
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
+
+
+def _own() -> float:
+    return sum(os.times()[:4])
+
+
 def two_cores() -> tuple[int, int] | None:
     """One for the gateway and one for the load; None where this process may run on one only."""
     cores = sorted(os.sched_getaffinity(0))

@@ -12,9 +12,11 @@ from radserve_bench.gateway_limits.plot import draw
 from radserve_bench.gateway_limits.questions import ANSWER_TOKENS, ASKERS, QuestionRow
 from radserve_bench.gateway_limits.streams import FIRST_MS, TOKEN_MS, StreamRow
 from radserve_bench.gateway_limits.tables import markdown
+from radserve_bench.gateway_limits.through_triton import TritonRow
 from radserve_engines.provenance import describe_machine
 
 NAME = "gateway-limits"
+IMAGE_SIDE, SMALL_SIDE = 896, 448  # px of what the model sees
 _VERSIONS = (
     "radserve",
     "uvicorn",
@@ -30,12 +32,17 @@ _VERSIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Rows of one gateway on one core, and of two gateways on two."""
+    """Rows of one gateway on one core, of one before Triton on all cores, and of two gateways on two.
+
+    `others_cores`: CPU seconds a second that other processes took meanwhile, of which there should be none.
+    """
 
     streams: Sequence[StreamRow]
+    triton: Sequence[TritonRow]
     questions: Sequence[QuestionRow]
     replicas: Sequence[QuestionRow]
     took_s: float
+    others_cores: float
 
 
 def make_document(limits: Limits) -> dict[str, Any]:
@@ -49,7 +56,7 @@ def make_document(limits: Limits) -> dict[str, Any]:
             "token_ms": TOKEN_MS,
             "answer_tokens": ANSWER_TOKENS,
             "askers": ASKERS,
-            "image_side": 448,
+            "image_side": IMAGE_SIDE,
             "workers": 1,
         },
         **asdict(limits),

@@ -15,6 +15,7 @@ from itertools import count
 from radserve_bench.errors import BenchError
 from radserve_bench.gateway_limits.cpu import CpuClock, CpuTimes
 from radserve_bench.gateway_limits.kinds import StudyKind
+from radserve_bench.gateway_limits.pace import Pace
 from radserve_bench.gateway_limits.spread import Spread
 from radserve_bench.targets.protocol import Reply
 from radserve_bench.targets.server import ServerSitting, ServerTarget
@@ -22,9 +23,6 @@ from radserve_bench.targets.server import ServerSitting, ServerTarget
 ANSWER_TOKENS = 4
 FURTHER = "further"
 ASKERS = 3
-ROUNDS = 3
-_ROUND_S = 1.3
-_LEAST, _MOST = 4, 150
 _QUESTION = "And what should be done next?"
 
 Ask = Callable[[ServerTarget], Awaitable[Reply]]
@@ -55,9 +53,10 @@ class QuestionRow:
 class Asking:
     """One or more gateways under questions of one kind; `clock` reads all of them."""
 
-    def __init__(self, targets: Sequence[ServerTarget], clock: CpuClock) -> None:
+    def __init__(self, targets: Sequence[ServerTarget], clock: CpuClock, pace: Pace) -> None:
         self._targets = targets
         self._clock = clock
+        self._pace = pace
         self._numbers = count(1)
 
     async def first_questions(self, kind: StudyKind) -> QuestionRow:
@@ -71,9 +70,7 @@ class Asking:
         sittings = {target.name: target.begin(visit) for target in self._targets}
         for sitting in sittings.values():
             await sitting.ask(visit.questions[0], ANSWER_TOKENS)
-        return await self._measure(
-            FURTHER, f"{kind.name}, a further question", 0.0, partial(_ask_on, sittings)
-        )
+        return await self._measure(FURTHER, "further question, image known", 0.0, partial(_ask_on, sittings))
 
     async def _open_and_ask(self, kind: StudyKind, target: ServerTarget) -> Reply:
         visit = kind.visit(next(self._numbers))
@@ -84,8 +81,9 @@ class Asking:
         for target in self._targets:
             await ask(target)
         each = (time.perf_counter() - began) / len(self._targets)
-        planned = min(max(_LEAST, round(_ROUND_S / each)), _MOST) * len(self._targets)
-        rounds = [await self._round(planned, ask) for _ in range(ROUNDS)]
+        pace = self._pace
+        planned = min(max(pace.least, round(pace.round_s / each)), pace.most) * len(self._targets)
+        rounds = [await self._round(planned, ask) for _ in range(pace.rounds)]
         replies = [reply for _, answered in rounds for reply in answered]
         spans = [span for span, _ in rounds]
         wall = sum(span.at for span in spans)

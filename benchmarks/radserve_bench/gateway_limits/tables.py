@@ -10,8 +10,8 @@ Entry = Mapping[str, Any]
 
 def markdown(document: Entry) -> str:
     """What was measured and where, and a table each of streams, kinds of study, and gateways side by side."""
-    tables = (stream_table(document), question_table(document), replica_table(document))
-    return "\n\n".join([_heading(document), *(table.markdown() for table in tables)]) + "\n"
+    tables = (stream_table, triton_table, question_table, replica_table)
+    return "\n\n".join([_heading(document), *(table(document).markdown() for table in tables)]) + "\n"
 
 
 def stream_table(document: Entry) -> Table:
@@ -44,6 +44,26 @@ def stream_table(document: Entry) -> Table:
     return Table("Streams of an answer's tokens, one gateway on one core", head, rows, 1, notes)
 
 
+def triton_table(document: Entry) -> Table:
+    """The same before the demonstration engine."""
+    rows = tuple(
+        (
+            f"{row['streams']}",
+            f"{row['tokens']:,}",
+            f"{row['events']:,}",
+            f"{row['cpu_us_per_token']:.0f}",
+            f"{row['cpu_us_per_event']:.0f}",
+        )
+        for row in document["triton"]
+    )
+    head = ("streams", "tokens", "events", "CPU µs a token", "CPU µs an event")
+    notes = (
+        "By the demonstration engine, which runs on the same cores; CPU time of the gateway's own process. What it is "
+        "more than above is Triton's gRPC.",
+    )
+    return Table("Streams through Triton", head, rows, 1, notes)
+
+
 def question_table(document: Entry) -> Table:
     """A row a kind of study."""
     rows = tuple(
@@ -73,7 +93,8 @@ def question_table(document: Entry) -> Table:
     notes = (
         f"Files uploaded anew, then a question, streamed, {settings['answer_tokens']} tokens; {settings['askers']} "
         "askers. HTTP: the gateway's own process; the rest is its decoding worker's. Codec: the time that the gateway "
-        "tells, by the clock, for one image, of which a series has many.",
+        "tells, by the clock, for one image, of which a series has many. The model is shown "
+        f"{settings['image_side']} × {settings['image_side']} px of each image, if not told otherwise.",
     )
     return Table("Questions by what the study is made of, one gateway on one core", head, rows, 1, notes)
 
@@ -104,7 +125,7 @@ def ranged(spread: Entry) -> str:
 
 
 def percent(share: float) -> str:
-    """Of one core."""
+    """As per cent."""
     return f"{100 * share:.0f} %"
 
 
@@ -119,7 +140,7 @@ def _heading(document: Entry) -> str:
         [
             "# Where the gateway saturates",
             f"A core of {machine['processor']} ({machine['cores']} cores), {document['when'][:10]}; the whole run took "
-            f"{document['took_s']:.0f} s. {told}.",
+            f"{document['took_s']:.0f} s, while other processes took {document['others_cores']:.2f} cores. {told}.",
             "Medians, least and most in brackets. The engine is the fake one, so all CPU time is the gateway's. "
             "Made by `python -m radserve_bench.gateway_limits`; what it means for a hospital: `docs/sizing.md`.",
         ]
