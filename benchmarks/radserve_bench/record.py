@@ -21,7 +21,8 @@ class Record:
     count from `due`, so that a late generator or a full server cannot hide its queue. `first` is the first text,
     `end` the end of the answer, `events` the arrival of each event with text. `error` is None for a whole answer,
     else the kind of its failure (`radserve_bench.errors`), and `message` what was said. Token counts are the
-    server's usage. `split` has milliseconds for those of STAGES that the target tells.
+    server's usage. `split` has milliseconds for those of STAGES that the target tells. `asked` is the exact length that
+    the answer was to have, in tokens; None for the model's own end.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class Record:
     error: str | None = None
     message: str | None = None
     split: dict[str, float] = field(default_factory=dict)
+    asked: int | None = None
 
     @property
     def answered(self) -> bool:
@@ -56,8 +58,13 @@ class Record:
 
     @property
     def itl_s(self) -> float | None:
-        """What the answer took after its first text, for each further token; None for answers of one token."""
+        """What the answer took after its first text, for each further token.
+
+        None for answers of one token, and for those that came all at once: they do not tell when tokens were made.
+        """
         if not self.answered or self.first is None or self.end is None or self.tokens < 2:
+            return None
+        if len(self.events) == 1 or self.end <= self.first:
             return None
         return (self.end - self.first) / (self.tokens - 1)
 

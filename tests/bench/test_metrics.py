@@ -209,6 +209,33 @@ def test_a_target_that_turns_requests_away_is_saturated_without_a_queue() -> Non
     assert not is_saturated(broken)
 
 
+def test_too_few_visits_cannot_tell_whether_a_target_kept_up() -> None:
+    """Eight that come within a second to a target that takes two for each; and many of which none was answered."""
+    assert is_saturated(arriving(8, 2.0, visits=8)) is None
+    assert is_saturated(arriving(8, 2.0, visits=20)) is True
+    point = arriving(8, 0.1)
+    nothing = replace(point, records=[replace(one, error="broken") for one in point.records])
+    assert is_saturated(nothing) is None
+
+
+def test_an_answer_that_came_at_once_has_no_inter_token_latency() -> None:
+    """A server that holds its answer back until it is whole has not made its tokens in no time."""
+    whole = replace(answer(0, first=0.5, token=0.0, tokens=32), events=[0.5])
+    later = replace(whole, end=0.5001)  # the event that says that it is finished
+    figures = measure(closed([whole, later, replace(whole, events=[])]), Terms())
+    assert not figures.keys() & {"itl_p50_ms", "itl_mean_ms", "stream_tokens_per_s"}
+    assert figures["tokens_per_event"] == 48
+
+
+def test_tokens_that_come_together_are_told() -> None:
+    """32 tokens, eight at a time; and one each."""
+    burst = replace(answer(0, tokens=32), events=[0.08, 0.16, 0.24, 0.32])
+    assert measure(closed([burst]), Terms())["tokens_per_event"] == 8
+    each = replace(answer(0, tokens=5), events=[0.08, 0.09, 0.1, 0.11, 0.12])
+    assert measure(closed([each]), Terms())["tokens_per_event"] == 1
+    assert "tokens_per_event" not in measure(closed([answer(0)]), Terms())
+
+
 def test_closed_load_has_no_queue_to_speak_of() -> None:
     point = replace(arriving(20, 0.1), load=CLOSED)
     assert not is_saturated(point)
@@ -294,6 +321,12 @@ def test_one_round_has_no_interval_and_none_has_no_ratio() -> None:
     found = ratio([(3.0, 2.0)])
     assert found is not None and found.to_json() == {"value": 1.5, "low": None, "high": None, "values": [1.5]}
     assert ratio([(None, 2.0), (0.0, 1.0)]) is None
+
+
+def test_a_round_without_any_answer_is_not_left_out_of_a_ratio() -> None:
+    """Five tokens a second twice and none once are not as good as five."""
+    assert ratio([(5.0, 5.0), (5.0, 5.0), (0.0, 5.0)]) is None
+    assert ratio([(5.0, 5.0), (5.0, 5.0), (5.0, 0.0)]) is None
 
 
 @pytest.mark.parametrize("rounds", [3, 7, 20])

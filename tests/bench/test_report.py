@@ -161,6 +161,69 @@ def test_errors_are_counted_by_kind_and_quoted() -> None:
     assert "Errors" not in text(document(both()))
 
 
+def test_failures_are_warned_of_where_times_and_ratios_are_read() -> None:
+    """Of a target that turned two of three requests away, the others' times are prompt; that is not all."""
+    points = both()
+    for point in points[:3]:
+        point.records = [
+            replace(one, error="refused") if at % 3 else one for at, one in enumerate(point.records)
+        ]
+    made = document(points)
+    assert "39 of 60 requests failed: times are those of the others" in made["points"][0]["warnings"]
+    assert made["points"][1]["warnings"] == [one for one in made["points"][1]["warnings"] if "rounds" in one]
+    table = next(one for one in all_tables(made) if one.title == "How many times better")
+    assert "server (1 at once, ct-slice) failed 65.0 % of its requests" in " ".join(table.notes)
+    clean = next(one for one in all_tables(document(both())) if one.title == "How many times better")
+    assert "failed" not in " ".join(clean.notes)
+
+
+def test_a_round_without_an_answer_is_told_and_has_no_ratio_of_rates() -> None:
+    points = both()
+    points[1].records = [replace(one, error="broken") for one in points[1].records]
+    made = document(points)
+    assert "nothing was answered in 1 of 3 rounds" in made["points"][0]["warnings"]
+    assert {one["figure"] for one in made["ratios"]} == {"ttft", "total"}
+
+
+def test_answers_of_another_length_than_asked_are_warned_of() -> None:
+    """A target that stops early has finished sooner; one whose usage is wrong has made tokens of nothing."""
+    for told, asked, warned in (
+        (10, 32, True),
+        (320, 10, True),
+        (0, 10, True),
+        (10, 10, False),
+        (10, None, False),
+    ):
+        points = measured("server", 0.02, 0.002)
+        for point in points:
+            point.records = [replace(one, tokens=told, asked=asked) for one in point.records]
+        said = " ".join(document(points, SERVER)["points"][0]["warnings"])
+        assert (f"60 of 60 answers have {told} tokens, not {asked}" in said) is warned
+
+
+def test_targets_that_were_not_given_the_same_work_are_warned_of() -> None:
+    points = both()
+    for point in points[3:]:
+        point.records = [replace(one, prompt_tokens=1024, tokens=5) for one in point.records]
+    made = document(points)
+    assert not any("server" in one for one in made["points"][0]["warnings"])
+    said = made["points"][1]["warnings"]
+    assert "its prompts have 1,024 tokens, those of server 300: not the same work" in said
+    assert "its answers have 5 tokens, those of server 10: not the same work" in said
+
+
+@pytest.mark.parametrize("visits", [5, 30])
+def test_whether_a_target_kept_up_is_told_only_of_visits_enough(visits: int) -> None:
+    """One a second comes, one in two seconds is answered."""
+    records = [Record("ct", False, at, 0, at, at, 2 * at + 2, 2 * at + 2.1, [], 9, 5) for at in range(visits)]
+    point = Point("server", "ct-slice", Load("open", 1), 1, visits, records, 2.0 * visits)
+    made = document([point], SERVER)
+    table = next(one for one in all_tables(made) if one.title.endswith("arrivals"))
+    assert made["points"][0]["saturated"] is (True if visits > 9 else None)
+    told = table.rows[0][-1] if table.head[-1] == "kept up" else "–"
+    assert told == ("no" if visits > 9 else "–")
+
+
 def test_a_price_gives_costs_and_none_gives_none() -> None:
     """Ten tokens in 38 ms: 1,000 answers take 38 s of an hour at 36."""
     priced = document(both(), price=36.0)

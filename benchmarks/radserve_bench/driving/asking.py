@@ -42,7 +42,7 @@ class Asker:
         for index, question in enumerate(visit.questions):
             began = self.now()
             when = began if due is None or index else due
-            record = Record(visit.kind, visit.stat, number, index, when, began)
+            record = Record(visit.kind, visit.stat, number, index, when, began, asked=self._terms.tokens)
             if failed is None:
                 try:
                     async with asyncio.timeout(self._terms.timeout_s):

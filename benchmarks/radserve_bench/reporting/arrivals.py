@@ -47,21 +47,27 @@ def queue_growth_ms(point: Point) -> float | None:
     return 1e3 * (late - early)
 
 
-def is_saturated(point: Point) -> bool:
+def is_saturated(point: Point) -> bool | None:
     """Whether more came than the target could answer.
 
     So it is when fewer than 90 % of the visits that come leave answered, and the wait grew by more than 5 % of the time
-    that passed or more than 5 % of the requests were refused or ran out of time. Fewer than nine visits cannot tell.
+    that passed or more than 5 % of the requests were refused or ran out of time. None where that cannot be told: of
+    closed load, of fewer than nine visits, and where they failed for other reasons.
     """
     offered, achieved = offered_per_s(point), achieved_per_s(point)
     arrivals = [one.due for one in _openings(point)]
-    if offered is None or len(arrivals) < _LEAST_VISITS or (achieved or 0.0) >= _KEPT_UP * offered:
+    if offered is None or len(arrivals) < _LEAST_VISITS:
+        return None
+    if achieved is not None and achieved >= _KEPT_UP * offered:
         return False
     away = sum(record.error in _GIVEN_UP for record in point.records)
     between_thirds = 1e3 * (arrivals[-1] - arrivals[0]) * 2 / 3
     growth = queue_growth_ms(point)
-    grows = growth is not None and growth > _GROWING * between_thirds
-    return grows or away > _TURNED_AWAY * len(point.records)
+    if (growth is not None and growth > _GROWING * between_thirds) or away > _TURNED_AWAY * len(
+        point.records
+    ):
+        return True
+    return None if achieved is None else False
 
 
 def generator_warnings(point: Point) -> list[str]:

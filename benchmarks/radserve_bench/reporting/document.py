@@ -8,7 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from radserve_bench.record import Description, Point
-from radserve_bench.reporting.arrivals import generator_warnings, is_saturated
+from radserve_bench.reporting.arrivals import is_saturated
+from radserve_bench.reporting.cautions import warn_of_other_work, warnings_of
 from radserve_bench.reporting.comparing import Place, compare, tell_gateway_apart
 from radserve_bench.reporting.metric import Terms
 from radserve_bench.reporting.metrics import METRICS, count_errors, measure
@@ -20,7 +21,6 @@ from radserve_engines.provenance import list_versions
 FORMAT = 1
 Price = float | Mapping[str, float] | None
 _MORE_PACKAGES = ("nvidia-pytriton", "tritonclient", "fastapi", "uvicorn", "aiohttp")
-_UNLIKE = 1.5
 
 
 def build_document(
@@ -43,6 +43,11 @@ def build_document(
         place: {one.round: measure(one, _terms(place, slo, price)) for one in many}
         for place, many in rounds.items()
     }
+    told = [
+        _describe(place, many, list(found[place].values()), _terms(place, slo, price))
+        for place, many in rounds.items()
+    ]
+    warn_of_other_work(told, names[0])
     return {
         "tool": "radserve bench",
         "format": FORMAT,
@@ -55,10 +60,7 @@ def build_document(
         "price_per_hour": dict(price) if isinstance(price, Mapping) else price,
         "targets": [asdict(one) for one in descriptions],
         "metrics": {metric.key: metric.to_json() for metric in METRICS},
-        "points": [
-            _describe(place, many, list(found[place].values()), _terms(place, slo, price))
-            for place, many in rounds.items()
-        ],
+        "points": told,
         "ratios": compare(found, names),
         "differences": tell_gateway_apart(found, descriptions),
         "interrupted": dict(interrupted) if interrupted is not None else _interruption(points),
@@ -89,14 +91,14 @@ def _describe(
         "requests": len(together.records),
         "answered": len(ttft),
         "complete": all(one.complete for one in rounds),
-        "saturated": 2 * sum(map(is_saturated, rounds)) > len(rounds),
+        "saturated": _saturated(rounds),
         "metrics": _spreads(together, figures, terms),
         "errors": count_errors(together),
         "messages": _messages(together),
         "split_ms": {stage: round(value, 3) for stage, value in mean_split_ms(together).items()},
         "ttft_quantiles_ms": [round(value, 3) for value in distribution(ttft)],
         "kinds": _kinds(together),
-        "warnings": _warnings(together, rounds, figures),
+        "warnings": warnings_of(together, rounds, figures),
     }
 
 
@@ -145,17 +147,10 @@ def _join(rounds: Sequence[Point]) -> Point:
     )
 
 
-def _warnings(together: Point, rounds: Sequence[Point], figures: Sequence[Mapping[str, float]]) -> list[str]:
-    warnings = generator_warnings(together)
-    medians = [one["ttft_p50_ms"] for one in figures if "ttft_p50_ms" in one]
-    if medians and max(medians) > _UNLIKE * min(medians):
-        warnings.append(
-            f"rounds differ: TTFT p50 from {min(medians):.4g} to {max(medians):.4g} ms; look at the ratios"
-        )
-    done, planned = sum(len(one.records) for one in rounds), sum(one.planned for one in rounds)
-    if not all(one.complete for one in rounds):
-        warnings.append(f"interrupted: {done} of {planned} requests")
-    return warnings
+def _saturated(rounds: Sequence[Point]) -> bool | None:
+    """By most of the rounds that can tell, None where none can."""
+    told = [found for one in rounds if (found := is_saturated(one)) is not None]
+    return 2 * sum(told) > len(told) if told else None
 
 
 def _messages(point: Point) -> dict[str, str]:

@@ -49,6 +49,17 @@ def tokens_per_answer(point: Point, terms: Terms) -> float | None:
     return _over_answers(sum(record.tokens for record in _answered(point)), point)
 
 
+def prompt_tokens_per_answer(point: Point, terms: Terms) -> float | None:
+    """prompt tokens of whole answers, by the server's usage, over whole answers"""
+    return _over_answers(sum(record.prompt_tokens for record in _answered(point)), point)
+
+
+def tokens_per_event(point: Point, terms: Terms) -> float | None:
+    """tokens of whole answers over their events with text: above 1, tokens came together, or had no text"""
+    events = sum(len(record.events) for record in _answered(point))
+    return sum(record.tokens for record in _answered(point)) / events if events else None
+
+
 def goodput_per_s(point: Point, terms: Terms) -> float | None:
     """whole answers within the SLO over wall time"""
     return _over_wall(sum(map(terms.slo.met_by, point.records)), point) if terms.slo.stated else None
@@ -151,6 +162,8 @@ METRICS = (
     Metric("tokens_per_s", "tokens", "1/s", "higher", tokens_per_s),
     Metric("stream_tokens_per_s", "tokens of one stream", "1/s", "higher", Quantile(stream_rates, 0.50)),
     Metric("tokens_per_answer", "tokens an answer", "1", "neither", tokens_per_answer),
+    Metric("prompt_tokens_per_answer", "prompt tokens", "1", "neither", prompt_tokens_per_answer),
+    Metric("tokens_per_event", "tokens an event", "1", "neither", tokens_per_event),
     Metric("offered_per_s", "visits offered", "1/s", "neither", offered_per_s),
     Metric("achieved_per_s", "visits answered", "1/s", "higher", achieved_per_s),
     Metric("queue_growth_ms", "growth of the wait", "ms", "lower", queue_growth_ms),

@@ -19,7 +19,7 @@ def ttft_ms(point: Point) -> list[float]:
 
 
 def itl_ms(point: Point) -> list[float]:
-    """an answer's own mean time for each token after its first, of whole answers of two tokens or more"""
+    """an answer's own mean time for each token after its first, of whole answers that came in two events or more"""
     return _milliseconds(record.itl_s for record in point.records)
 
 

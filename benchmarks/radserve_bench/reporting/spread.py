@@ -43,9 +43,14 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
 
 
 def ratio(pairs: Iterable[Pair]) -> Estimate | None:
-    """The first over the second of each round; None where no round has both, or one is not above zero."""
-    logs = [math.log(a / b) for a, b in pairs if a is not None and b is not None and a > 0 and b > 0]
-    return _estimate(logs, math.exp) if logs else None
+    """The first over the second of each round; None where no round has both, or any is not above zero.
+
+    A round in which nothing was answered is not left out: the ratio would be of the good rounds alone.
+    """
+    both = [(a, b) for a, b in pairs if a is not None and b is not None]
+    if not both or any(a <= 0 or b <= 0 for a, b in both):
+        return None
+    return _estimate([math.log(a / b) for a, b in both], math.exp)
 
 
 def difference(pairs: Iterable[Pair]) -> Estimate | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from radserve_bench.record import STAGES
+from radserve_bench.reporting.cautions import failed_much
 from radserve_bench.reporting.numbers import count, estimated, median, number, percent, ranged
 from radserve_bench.reporting.places import Entry, families, figure, kind, load
 from radserve_bench.reporting.samples import OTHER
@@ -24,6 +25,7 @@ _FIGURES = (
 )
 _USAGE = (
     ("tokens an answer", "tokens_per_answer", count),
+    ("an event", "tokens_per_event", median),
     ("one stream, tokens/s", "stream_tokens_per_s", median),
     ("CPU s an answer", "cpu_s_per_answer", median),
     ("cores in use", "cpu_cores", median),
@@ -50,6 +52,7 @@ _RATIOS = (
 )
 _SHA256 = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 _READING = "Medians of rounds, least and most in brackets."
+_CANNOT_TELL = "Fewer than nine visits a round, or such as failed, do not tell whether a target kept up."
 _POOLED = "* of all rounds' answers together: one round alone has too few."
 
 
@@ -92,7 +95,8 @@ def arrival_table(name: str, points: Sequence[Entry]) -> Table:
     told = [one for one in points if one["load"]["kind"] == "open" or "stat_ttft_p50_ms" in one["metrics"]]
     rows = [(*_cells(point, _OPEN), _kept_up(point)) for point in told]
     head = (*(title for title, *_ in _OPEN), "kept up")
-    return _table(f"{name}: arrivals", told, head, rows)
+    dark = any(one["load"]["kind"] == "open" and one["saturated"] is None for one in told)
+    return _table(f"{name}: arrivals", told, head, rows, *[_CANNOT_TELL] * dark)
 
 
 def kind_table(name: str, points: Sequence[Entry]) -> Table:
@@ -143,7 +147,13 @@ def ratio_table(document: Entry) -> Table:
     rows = [(*place, *(found.get(key, NONE) for _, key in shown)) for place, found in places.items()]
     head = ("compared", "workload", "load", *(title for title, _ in shown))
     note = "Geometric means of the ratios within each round, and their 95 % intervals; above 1 the first is better."
-    return Table("How many times better", head, tuple(rows), 3, (note,)).filled()
+    failed = [
+        f"{point['target']} ({load(point)}, {point['workload']}) failed {_errors(point)} of its requests: ratios of "
+        "times are of the others."
+        for point in document["points"]
+        if failed_much(point)
+    ]
+    return Table("How many times better", head, tuple(rows), 3, (note, *failed)).filled()
 
 
 def error_table(document: Entry) -> Table:
@@ -247,9 +257,7 @@ def _tenths(value: float | None) -> str:
 
 
 def _kept_up(point: Entry) -> str:
-    if point["load"]["kind"] != "open":
-        return NONE
-    return "no" if point["saturated"] else "yes"
+    return {True: "no", False: "yes"}.get(point["saturated"], NONE)
 
 
 def _price(document: Entry, target: str) -> float | None:
