@@ -174,13 +174,16 @@ def test_a_ramp_brings_its_users_and_ends_the_test(tmp_path: Path) -> None:
     assert len(late) > 2 * len(early)
 
 
-def test_each_study_has_other_pixels_sent_with_each_question_if_wished(tmp_path: Path) -> None:
+def test_each_study_has_other_pixels_in_each_of_two_processes(tmp_path: Path) -> None:
     with scheduled() as (url, asked):
-        headless(url, tmp_path, "-u", "2", "-r", "2", "-t", "2s", "--questions", "2", "--inline")
+        words = ("-u", "2", "-r", "2", "-t", "4s", "--questions", "2", "--inline", "--processes", "2")
+        _, rows, records = headless(url, tmp_path, *words)
     images = [one["messages"][0]["content"][0]["image_url"]["url"] for one in asked]
-    assert len(images) > 4 and all(image.startswith("data:application/dicom;base64,") for image in images)
+    assert len(images) > 8 and all(image.startswith("data:application/dicom;base64,") for image in images)
     times_sent = [images.count(image) for image in set(images)]
     assert max(times_sent) <= 2 and statistics.mean(times_sent) > 1.2
+    counted = sum(row["num_requests"] for name, row in rows.items() if name.startswith("e2e"))
+    assert counted == pytest.approx(len(records), abs=2) and len(records) > 8
 
 
 def test_a_server_that_is_not_there_ends_the_test_with_a_reason() -> None:
