@@ -1,21 +1,27 @@
 """`radserve bench`: from what the user asked for to a report; what is finished stays, whatever ends the run."""
 
-from collections.abc import Mapping
+import asyncio
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from radserve_bench.driving.connections import allow_connections
+from radserve_bench.driving.interruption import Interruption
 from radserve_bench.driving.journal import Journal
-from radserve_bench.driving.participants import SERVER, TORCH, TRITON, Options, participants
+from radserve_bench.driving.participants import SERVER, TORCH, TRITON, Options, Participant, participants
 from radserve_bench.driving.presets import Wish, make_plan, quick_plan, scale_plan
 from radserve_bench.driving.progress import Progress
 from radserve_bench.driving.run import Plan, Run
+from radserve_bench.errors import BenchError
 from radserve_bench.metering.machine import describe
 from radserve_bench.reporting.document import build_document
 from radserve_bench.reporting.report import write_report
 from radserve_bench.reporting.slo import Slo
 from radserve_bench.reporting.tables import text
 from radserve_bench.roofs import find_roofs
+from radserve_client.errors import RadserveError
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +40,47 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The report as JSON, its tables as Markdown, and whether it was cut short."""
+    """The report as JSON, its tables, whether a signal cut it short, and why it is no success, None if it is one."""
 
     document: Mapping[str, Any]
     table: str
     interrupted: bool
+    failure: str | None = None
 
 
-async def run_benchmark(wanted: Wanted) -> Outcome:
-    """Measure and write the report. Raises BenchError or RadserveError."""
+async def run_benchmark(wanted: Wanted) -> Outcome | None:
+    """Measure and write the report; None if a signal came before the first target was asked.
+
+    Raises BenchError or RadserveError where nothing was measured, OSError for a folder that cannot be written.
+    """
     plan, words = _plan(wanted)
     options = Options(wanted.checkpoint, wanted.model, wanted.wish.timeout_s)
-    async with participants(words, options) as found:
-        run = Run([one.target for one in found], plan, Journal(wanted.out))
-        await run.execute(Progress(run.steps()))
+    _try_folder(wanted.out)
+    allow_connections()
+    run: Run | None = None
+    failure = None
+    with Interruption() as interruption:
+        try:
+            async with participants(words, options) as found:
+                run = Run([one.target for one in found], plan, Journal(wanted.out))
+                await run.execute(Progress(run.steps()))
+        except asyncio.CancelledError:
+            if not interruption.caught:
+                raise
+        except (BenchError, RadserveError) as error:
+            if run is None or not any(point.complete for point in run.points):
+                raise
+            failure = str(error)
+        if run is None:
+            return None
+        document = _document(wanted, plan, run, found, failure)
+        write_report(document, wanted.out)
+    return Outcome(document, text(document), run.interrupted, failure or _unanswered(document))
+
+
+def _document(
+    wanted: Wanted, plan: Plan, run: Run, found: Sequence[Participant], failure: str | None
+) -> dict[str, Any]:
     document = build_document(
         run.points,
         [one.description for one in found],
@@ -55,12 +88,27 @@ async def run_benchmark(wanted: Wanted) -> Outcome:
         describe()["machine"],
         wanted.slo,
         wanted.price_per_hour,
-        _interruption(run),
+        _interruption(run, failure),
     )
-    if not run.interrupted:
+    if not document["interrupted"]:
         document["rooflines"] = find_roofs(found, run.points)
-    write_report(document, wanted.out)
-    return Outcome(document, text(document), run.interrupted)
+    return document
+
+
+def _try_folder(folder: Path) -> None:
+    """Before anything is started. Raises OSError for a folder that cannot be made, or written to."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=folder).close()
+
+
+def _unanswered(document: Mapping[str, Any]) -> str | None:
+    """Of targets that answered nothing at all, and what the first such said."""
+    for target in document["targets"]:
+        points = [one for one in document["points"] if one["target"] == target["name"] and one["requests"]]
+        if points and not any(one["answered"] for one in points):
+            said = next((words for one in points for words in one["messages"].values()), "nothing")
+            return f"{target['name']} answered none of its requests; the first time it said: {said}"
+    return None
 
 
 def _plan(wanted: Wanted) -> tuple[Plan, tuple[str, ...]]:
@@ -77,13 +125,14 @@ def _settings(wanted: Wanted, plan: Plan) -> dict[str, Any]:
     about: dict[str, Any] = {"plan": wanted.preset} if wanted.preset else {}
     about["workloads"] = list(dict.fromkeys(cell.workload.name for cell in plan.cells))
     about["tokens an answer"] = [length or "the model's own end" for length in lengths]
-    return {**about, "rounds": plan.rounds, "seed": plan.seed}
+    rounds = plan.rounds if plan.budget_s is None else f"{plan.rounds} at most"
+    return {**about, "rounds": rounds, "seed": plan.seed}
 
 
-def _interruption(run: Run) -> dict[str, Any] | None:
-    if not run.interrupted:
+def _interruption(run: Run, failure: str | None) -> dict[str, Any] | None:
+    if not run.interrupted and failure is None:
         return None
     at = next(
         (f"{one.target}, {one.workload}, {one.load}, round {one.round}" for one in run.points[-1:]), "warm-up"
     )
-    return {"done": sum(one.complete for one in run.points), "planned": run.planned, "at": at}
+    return {"done": sum(one.complete for one in run.points), "planned": run.planned, "at": at, "why": failure}

@@ -1,5 +1,6 @@
 """`radserve bench` as a user runs it, on a real gateway before an engine whose schedule is known."""
 
+import argparse
 import json
 import signal
 import subprocess
@@ -9,6 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+
+from radserve_bench.driving.presets import make_plan
+from radserve_client.bench_command import _wanted, add_bench_word
 
 _FIRST_MS, _TOKEN_MS = 80.0, 10.0
 
@@ -125,6 +129,36 @@ def test_wrong_words_are_refused(tmp_path):
         assert done.returncode == 2 and words[0] in done.stderr
     done = subprocess.run(bench("--workload", "teleradiology"), capture_output=True, text=True)
     assert done.returncode == 1 and "ct-slice" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("--slo-ttft", "nan"), ("--slo-total", "inf"), ("--price-per-hour", "nan"), ("--tokens", "-4")]
+)
+def test_numbers_that_would_make_nonsense_of_a_report_are_refused(words, capsys):
+    """NaN and Infinity are no JSON, and nothing is within a bound that is no number."""
+    with pytest.raises(SystemExit) as ended:
+        wanted(*words)
+    assert ended.value.code == 2 and words[0] in capsys.readouterr().err
+
+
+def test_compare_alone_is_with_the_demo_server():
+    assert wanted("--compare", "torch").targets == ("server", "torch")
+    assert wanted("http://a:1", "--compare", "torch").targets == ("http://a:1", "torch")
+    assert wanted().targets == ()
+
+
+def test_a_load_that_is_named_twice_is_measured_once():
+    """Else both would stand under one name, and one of them in each round's ratio."""
+    plan = make_plan(
+        wanted("--workload", "text", "--workload", "text", "--closed", "2,2", "--open", "1,1.0").wish
+    )
+    assert [str(cell.load) for cell in plan.cells] == ["2 at once", "1/s"]
+
+
+def wanted(*words):
+    parser = argparse.ArgumentParser()
+    add_bench_word(parser.add_subparsers())
+    return _wanted(parser.parse_args(["bench", *words]))
 
 
 def test_all_workloads_are_listed():

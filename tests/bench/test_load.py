@@ -114,6 +114,19 @@ async def test_a_late_generator_counts_from_when_the_request_was_due():
     assert prepared.point.generator_lag_s > 0.15
 
 
+async def test_a_generator_that_stands_still_until_the_end_says_so():
+    """Nothing else runs between the standstill and the end of the point."""
+
+    class Blocking(FakeTarget):
+        async def ask(self, question, tokens):
+            reply = await super().ask(question, tokens)
+            time.sleep(0.3)
+            return reply
+
+    point = await measure(Blocking(), Load("closed", 1), amount=Amount(requests=1))
+    assert 0.25 < point.generator_lag_s < 0.6
+
+
 async def test_failures_are_counted_and_end_their_visit():
     target = FakeTarget(fail_every=20)
     point = await measure(target, Load("closed", 4), amount=Amount(requests=100))

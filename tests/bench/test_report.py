@@ -69,6 +69,13 @@ def test_figures_are_medians_of_rounds_with_every_round_beside_them() -> None:
     assert len(server["ttft_quantiles_ms"]) == 99 and server["ttft_quantiles_ms"][49] == pytest.approx(20)
 
 
+def test_it_is_said_of_how_many_rounds_figures_are() -> None:
+    """A run in a limited time may have fewer than it was to have, and an interrupted one fewer of one target."""
+    assert "Medians of 3 rounds, least" in text(document(both()))
+    assert "Medians of 2 to 3 rounds, least" in text(document(both()[:5]))
+    assert "Of one round." in text(document(both()[:1], SERVER))
+
+
 def test_a_tail_is_told_of_all_rounds_together_where_one_has_too_few() -> None:
     points = measured("server", 0.02, 0.002)
     for point in points:

@@ -1,6 +1,7 @@
 """What a target measures of an endpoint whose schedule and faults are known."""
 
 import asyncio
+import math
 import statistics
 import time
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ import pytest
 from radserve_bench.errors import BenchError, Broken, Refused, RequestFailed, TimedOut
 from radserve_bench.targets.answer_stream import AnswerStream
 from radserve_bench.targets.openai import OpenAITarget
+from radserve_bench.targets.split import read_timings
 from radserve_bench.visit import Visit
 
 VISIT = Visit("text", (), ("Is there a bleed?",))
@@ -187,6 +189,23 @@ EVENTS = (
     b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
     b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}\n\ndata: [DONE]\n\n'
 )
+
+
+@pytest.mark.parametrize("usage", [b'{"completion_tokens":1e999}', b'{"completion_tokens":"many"}', b"[3]"])
+def test_a_usage_that_is_no_number_is_none(usage):
+    """It would end the run, or stand in a report that is no JSON any more."""
+    answer = AnswerStream()
+    answer.feed(EVENTS.replace(b'{"prompt_tokens":3,"completion_tokens":2}', usage), 1.0)
+    if usage == b"[3]":
+        with pytest.raises(BenchError, match="no usage"):
+            answer.reply(0.0)
+    else:
+        assert answer.reply(0.0).tokens == 0
+
+
+def test_timings_that_are_no_numbers_are_left_out():
+    told = {"queue_ms": math.nan, "vision_ms": math.inf, "prefill_ms": 3, "decode_ms": True, "fetch_ms": 10**400}
+    assert read_timings(told) == {"prefill": 3.0}
 
 
 def test_events_are_whole_wherever_the_bytes_are_cut():

@@ -12,12 +12,14 @@ class GeneratorWatch:
     def __init__(self) -> None:
         self.lag_s = 0.0
         self._cpu = 0.0
+        self._due = 0.0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to watch; needs a running loop."""
         self.lag_s = 0.0
         self._cpu = time.process_time()
+        self._due = time.perf_counter() + _TICK_S
         self._task = asyncio.create_task(self._watch())
 
     def stop(self) -> float:
@@ -25,10 +27,14 @@ class GeneratorWatch:
         if self._task:
             self._task.cancel()
             self._task = None
+            self._note()  # the loop may stand still until now
         return time.process_time() - self._cpu
 
     async def _watch(self) -> None:
         while True:
-            due = time.perf_counter() + _TICK_S
+            self._due = time.perf_counter() + _TICK_S
             await asyncio.sleep(_TICK_S)
-            self.lag_s = max(self.lag_s, time.perf_counter() - due)
+            self._note()
+
+    def _note(self) -> None:
+        self.lag_s = max(self.lag_s, time.perf_counter() - self._due)

@@ -30,11 +30,12 @@ class Wish:
 
 def make_plan(wish: Wish) -> Plan:
     """All loads on all workloads. Raises BenchError for a workload that is not known."""
-    loads = [Load("closed", amount) for amount in wish.closed] + [Load("open", rate) for rate in wish.open]
+    named = [Load("closed", amount) for amount in wish.closed] + [Load("open", rate) for rate in wish.open]
+    loads = list(dict.fromkeys(named))  # what is named twice is measured once
     terms = Terms(wish.tokens, wish.timeout_s)
     cells = [
         Cell(workload_named(name), load, Amount(wish.requests or _requests(load), wish.seconds), terms)
-        for name in wish.workloads
+        for name in dict.fromkeys(wish.workloads)
         for load in loads or [Load("closed", 1), Load("closed", 8)]
     ]
     return Plan(tuple(cells), wish.rounds, wish.seed)

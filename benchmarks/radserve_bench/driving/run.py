@@ -9,7 +9,6 @@ another run: a cache would answer for them. Round 0 is a warm-up and is not kept
 import asyncio
 import itertools
 import random
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -57,14 +56,13 @@ class Plan:
 
 @dataclass(slots=True)
 class Run:
-    """`points` grows as it goes, without the warm-up; `interrupted` after SIGINT or SIGTERM."""
+    """`points` grows as it goes, without the warm-up; `interrupted` where it was cancelled."""
 
     targets: Sequence[Target]
     plan: Plan
     journal: Journal | None = None
     points: list[Point] = field(default_factory=list)
     interrupted: bool = False
-    _work: "asyncio.Task[None] | None" = None
 
     @property
     def planned(self) -> int:
@@ -72,28 +70,16 @@ class Run:
         return self.plan.rounds * len(self.plan.cells) * len(self.targets)
 
     async def execute(self, progress: Progress | None = None) -> None:
-        """All of it, or as much as there is until it is interrupted. Raises BenchError."""
-        loop = asyncio.get_running_loop()
-        self._work = asyncio.ensure_future(self._measure(progress))
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._interrupt)
+        """All of it. Raises BenchError, and CancelledError when it is interrupted: `points` has what there is."""
         try:
-            await self._work
+            await self._measure(progress)
         except asyncio.CancelledError:
-            if not self.interrupted:
-                raise
-        finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
+            self.interrupted = True
+            raise
 
     def steps(self) -> int:
         """How many points are measured, the warm-up's with them."""
         return len(self.plan.numbers()) * len(self.plan.cells) * len(self.targets)
-
-    def _interrupt(self) -> None:
-        self.interrupted = True
-        if self._work:
-            self._work.cancel()
 
     async def _measure(self, progress: Progress | None) -> None:
         plan, took = self.plan, list[float]()

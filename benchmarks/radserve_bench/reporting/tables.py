@@ -51,7 +51,6 @@ _RATIOS = (
     ("gateway adds, ms", "gateway"),
 )
 _SHA256 = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
-_READING = "Medians of rounds, least and most in brackets."
 _CANNOT_TELL = "Fewer than nine visits a round, or such as failed, do not tell whether a target kept up."
 _POOLED = "* of all rounds' answers together: one round alone has too few."
 
@@ -85,7 +84,7 @@ def all_tables(document: Entry) -> list[Table]:
 def figure_table(name: str, points: Sequence[Entry]) -> Table:
     """A row a load and target: latencies, throughput, errors."""
     rows = [(*_cells(point, _FIGURES), _errors(point)) for point in points]
-    notes = [_READING] + [_POOLED] * any(cell.endswith("*") for row in rows for cell in row)
+    notes = [_reading(points)] + [_POOLED] * any(cell.endswith("*") for row in rows for cell in row)
     head = (*(title for title, *_ in _FIGURES), "errors")
     return _table(f"{name}: times in ms, rates a second", points, head, rows, " ".join(notes))
 
@@ -234,6 +233,14 @@ def _table(
     first = 0 if any(name[0] for name in names) else 1
     whole = tuple((*name[first:], *row) for name, row in zip(names, rows, strict=True))
     return Table(title, (*("kind", "load", "target")[first:], *head), whole, 3 - first, notes).filled()
+
+
+def _reading(points: Sequence[Entry]) -> str:
+    rounds = sorted({int(point["rounds"]) for point in points})
+    if rounds == [1]:
+        return "Of one round."
+    many = " to ".join(str(one) for one in dict.fromkeys((rounds[0], rounds[-1])))
+    return f"Medians of {many} rounds, least and most in brackets."
 
 
 def _cells(

@@ -6,6 +6,7 @@ from typing import Any
 
 from radserve_bench.errors import BenchError, Broken
 from radserve_bench.targets.protocol import Reply
+from radserve_bench.targets.split import is_number
 
 _TEXTS = ("content", "reasoning_content", "reasoning")
 
@@ -43,8 +44,7 @@ class AnswerStream:
         if self.usage is None:
             raise BenchError("the endpoint gives no usage with its stream, so its tokens cannot be counted")
         first = self._events[0] if self._events else self._end
-        prompt = int(self.usage.get("prompt_tokens") or 0)
-        tokens = int(self.usage.get("completion_tokens") or 0)
+        prompt, tokens = (_count(self.usage.get(f"{what}_tokens")) for what in ("prompt", "completion"))
         return Reply(sent, first, self._end, self._events, prompt, tokens)
 
     def _take(self, text: bytes, at: float) -> None:
@@ -53,7 +53,8 @@ class AnswerStream:
         try:
             event = json.loads(text)
             choices = event.get("choices")
-            self.usage = event.get("usage") or self.usage
+            usage = event.get("usage")
+            self.usage = usage if isinstance(usage, Mapping) and usage else self.usage
             self.clinical = event.get("clinical") or self.clinical
             if choices:
                 self._note(choices[0], at)
@@ -68,6 +69,10 @@ class AnswerStream:
             self._events.append(at)
         self._finished = self._finished or bool(choice.get("finish_reason"))
         self._end = at
+
+
+def _count(value: Any) -> int:
+    return int(value) if is_number(value) else 0
 
 
 def error_message(body: Any) -> str:

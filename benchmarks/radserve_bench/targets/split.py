@@ -16,6 +16,8 @@ _TOLD = {
     "decode_ms": "decode",
 }
 
+_MOST = 1e15  # of any count or time; neither NaN nor Infinity is less
+
 Split = dict[str, float]
 
 
@@ -26,11 +28,12 @@ def read_timings(timings: Any) -> Split:
     told = dict(timings)
     if "image_decode_ms" not in told and "decode_render_ms" in told:
         told["image_render_ms"] = told["decode_render_ms"]
-    return {
-        stage: max(float(told[name]), 0.0)
-        for name, stage in _TOLD.items()
-        if isinstance(told.get(name), int | float)
-    }
+    return {stage: max(float(told[name]), 0.0) for name, stage in _TOLD.items() if is_number(told.get(name))}
+
+
+def is_number(value: Any) -> bool:
+    """Whether JSON gave a number that can be reckoned with; Python reads NaN and Infinity as well."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MOST
 
 
 def read_upload(timings: Any, took_ms: float) -> Split:
