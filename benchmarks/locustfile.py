@@ -17,6 +17,7 @@ import random
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -130,6 +131,8 @@ def read_answer(response: FastResponse, sent: float) -> Answer:
                 ended = True
             else:
                 _take(json.loads(data), now_ms, answer)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise AnswerFailed(f"an event is no chat completion: {error!r}") from error
     except FAILURE_EXCEPTIONS as error:
         raise AnswerFailed(f"the answer broke off: {error or type(error).__name__}") from error
     if not ended or answer.first_ms is None:
@@ -250,7 +253,11 @@ class Reader(FastHttpUser):
             if failed := refusal(response):
                 response.failure(failed)
             elif response.ok and response.status_code:
-                return f"radserve://images/{response.json()['image_id']}"
+                with suppress(ValueError, LookupError, TypeError):
+                    return f"radserve://images/{response.json()['image_id']}"
+                response.failure(
+                    "the answer has no image_id: is this a radserve server? If not, use --inline"
+                )
         return None
 
     def ask(self, url: str, question: str, name: str) -> None:

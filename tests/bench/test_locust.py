@@ -30,7 +30,7 @@ FIRST_S, TOKEN_S, TOKENS = 0.2, 0.02, 8
 
 
 class Scheduled(BaseHTTPRequestHandler):
-    """Takes images; answers questions on a schedule, or fails as `behaviour(number)` says: refuse, error or cut."""
+    """Takes images; answers questions on a schedule, or fails as `behaviour(number)` says."""
 
     protocol_version = "HTTP/1.1"
     behaviour: Callable[[int], str] = staticmethod(lambda number: "answer")
@@ -71,6 +71,8 @@ class Scheduled(BaseHTTPRequestHandler):
         self.end_headers()
         self._event({"choices": [{"delta": {"role": "assistant", "content": ""}}]})
         for index in range(TOKENS):
+            if index == 4 and behaviour == "rubbish":
+                self._event(["no event"])
             if index == 4 and behaviour == "cut":
                 self.close_connection = True
                 return
@@ -147,8 +149,8 @@ def test_events_are_timed_as_they_arrive(tmp_path: Path) -> None:
 
 
 def test_each_failure_is_one_failure_with_the_servers_words(tmp_path: Path) -> None:
-    behaviours = ("answer", "refuse", "answer", "error", "answer", "cut")
-    with scheduled(lambda number: behaviours[number % 6]) as (url, _):
+    faults = ("refuse", "error", "cut", "rubbish")
+    with scheduled(lambda number: faults[number // 2 % 4] if number % 2 else "answer") as (url, _):
         words = ("-u", "1", "-t", "5s", "--questions", "1", "--tokens", str(TOKENS))
         status, rows, records = headless(url, tmp_path, *words)
     assert status == 1
@@ -160,6 +162,7 @@ def test_each_failure_is_one_failure_with_the_servers_words(tmp_path: Path) -> N
     said = set(failed)
     assert {"HTTP 429: too busy: ask again", "the engine broke"} < said
     assert any(one.startswith("the answer broke off") for one in said)
+    assert any(one.startswith("an event is no chat completion") for one in said)
 
 
 def test_a_ramp_brings_its_users_and_ends_the_test(tmp_path: Path) -> None:
