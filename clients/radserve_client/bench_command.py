@@ -84,7 +84,9 @@ def _add_load(bench: argparse.ArgumentParser) -> None:
 
 def _add_report(bench: argparse.ArgumentParser) -> None:
     add = bench.add_argument_group("what is reported").add_argument
-    add("--slo-ttft", type=positive_number, metavar="MS", help="goodput: whole answers with at most this TTFT")
+    add(
+        "--slo-ttft", type=positive_number, metavar="MS", help="goodput: whole answers with at most this TTFT"
+    )
     add("--slo-itl", type=positive_number, metavar="MS", help="and at most this for each further token")
     add("--slo-total", type=positive_number, metavar="MS", help="and at most this in all")
     add("--price-per-hour", type=positive_number, metavar="PRICE", help="of the machine: gives the cost")

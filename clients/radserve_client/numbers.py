@@ -29,3 +29,10 @@ def image_size(text: str) -> tuple[int, int]:
     if match is None or not (int(match[1]) and int(match[2])):
         raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT in pixels, such as 896x896")
     return int(match[2]), int(match[1])
+
+
+def whole(text: str) -> int:
+    """A whole number, 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
+    return int(text)

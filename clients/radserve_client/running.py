@@ -37,11 +37,20 @@ async def running_server(*arguments: str) -> AsyncIterator[Server]:
             raise RadserveError(f"the server was not ready within {_START_S:g} s") from error
         yield server
     finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-        status = await asyncio.wait_for(process.wait(), _STOP_S)
+        status = await _end(process)
     if status:
         raise RadserveError(f"the server ended with status {status}")
+
+
+async def _end(process: asyncio.subprocess.Process) -> int:
+    """Its exit status; one that does not end within 30 s is killed."""
+    if process.returncode is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        return await asyncio.wait_for(process.wait(), _STOP_S)
+    except TimeoutError:
+        process.kill()
+        return await process.wait()
 
 
 async def _addresses(process: asyncio.subprocess.Process) -> Server:
@@ -53,4 +62,5 @@ async def _addresses(process: asyncio.subprocess.Process) -> Server:
         triton = re.search(r"Triton\s+grpc://(\S+)", said)
         if gateway and triton:
             return Server(gateway[1], triton[1])
+    await process.wait()
     raise RadserveError("the server did not start; `radserve doctor` says what is missing")

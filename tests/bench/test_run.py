@@ -9,6 +9,7 @@ from itertools import islice
 import pytest
 
 from radserve_bench.driving.asking import Terms
+from radserve_bench.driving.interruption import Interruption
 from radserve_bench.driving.journal import Journal, read_points
 from radserve_bench.driving.load import Amount, Cell
 from radserve_bench.driving.run import Plan, Run
@@ -54,8 +55,12 @@ async def test_an_interruption_keeps_finished_points_and_finished_requests(tmp_p
             await asyncio.sleep(0.002)
         os.kill(os.getpid(), signal.SIGINT)
 
-    await asyncio.gather(run.execute(), interrupt())
-    assert run.interrupted
+    with Interruption() as interruption:
+        signalling = asyncio.create_task(interrupt())
+        with pytest.raises(asyncio.CancelledError):
+            await run.execute()
+        await signalling
+    assert run.interrupted and interruption.caught
     *finished, cut = run.points
     assert len(finished) == 2 and all(point.complete and len(point.records) == 4 for point in finished)
     assert not cut.complete and 1 <= len(cut.records) < 4 and all(record.answered for record in cut.records)

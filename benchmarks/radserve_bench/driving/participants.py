@@ -1,5 +1,6 @@
 """Everybody who is measured, opened together; servers of engine folders are started, and end with the block."""
 
+import os
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from radserve_bench.errors import BenchError
 from radserve_bench.record import Description
+from radserve_bench.targets.keys import KEY_VARIABLE
 from radserve_bench.targets.opening import open_target
 from radserve_bench.targets.protocol import Target
 from radserve_bench.targets.server import ServerTarget
@@ -43,29 +45,50 @@ async def participants(words: Sequence[str], options: Options) -> AsyncIterator[
     """Opens each word: "server" (the demo engine's), an engine folder, "triton" (of the server named before it),
     "torch", or an address as `open_target` takes it. Raises BenchError or RadserveError.
     """
+    _refuse_vain(words, options)
     _refuse_strangers(words, options)
+    names = _names(words)
+    others = {
+        name: open_target(word, name=name, **asdict(options))
+        for word, name in zip(words, names, strict=True)
+        if word != TRITON and not _is_server(word)
+    }
     async with AsyncExitStack() as stack:
         targets: list[Target] = []
-        triton_url: str | None = None
-        for word, name in zip(words, _names(words), strict=True):
-            if word == SERVER or Path(word).is_dir():
+        triton_url = ""
+        for word, name in zip(words, names, strict=True):
+            if _is_server(word):
                 folder = () if word == SERVER else ("--engine", word)
                 server = await stack.enter_async_context(running_server("--allow-ungated", *folder))
-                triton_url = server.triton_url
-                targets.append(ServerTarget(name, server.url, timeout_s=options.timeout_s))
+                triton_url, key = server.triton_url, os.environ.get(KEY_VARIABLE)
+                targets.append(ServerTarget(name, server.url, key, timeout_s=options.timeout_s))
             elif word == TRITON:
-                if triton_url is None:
-                    raise BenchError(
-                        f"{TRITON} is the one of a server named before it: name one, or triton://host:port"
-                    )
-                targets.append(TritonTarget(name, triton_url))
+                targets.append(TritonTarget(name, triton_url, timeout_s=options.timeout_s))
             else:
-                targets.append(open_target(word, name=name, **asdict(options)))
+                targets.append(others[name])
         found = []
         for word, target in zip(words, targets, strict=True):
             stack.push_async_callback(target.close)
             found.append(Participant(target, await target.open(), _folder(word, options)))
         yield found
+
+
+def _is_server(word: str) -> bool:
+    """Whether one is started for it."""
+    return word == SERVER or Path(word).is_dir()
+
+
+def _refuse_vain(words: Sequence[str], options: Options) -> None:
+    """What would have no effect, and what cannot be found, before anything is started."""
+    for place, word in enumerate(words):
+        if word == TRITON and not any(map(_is_server, words[:place])):
+            raise BenchError(f"{TRITON} is that of a server named before it: name one, or triton://host:port")
+        if word != SERVER and _is_server(word):
+            read_manifest(Path(word))
+    if options.checkpoint and TORCH not in words:
+        raise BenchError(f"--checkpoint is what {TORCH} runs, and {TORCH} is not among the targets")
+    if options.model and not any(word.rstrip("/").endswith("/v1") for word in words):
+        raise BenchError("--model chooses one of an endpoint (http://host:port/v1), and there is none")
 
 
 def _folder(word: str, options: Options) -> Path | None:
@@ -80,7 +103,7 @@ def _folder(word: str, options: Options) -> Path | None:
 def _names(words: Sequence[str]) -> list[str]:
     """Short and different: the word, a folder's own name, an address without its scheme; numbered where alike."""
     short = [
-        Path(word).resolve().name if Path(word).is_dir() else re.sub(r"^https?://", "", word)
+        Path(word).resolve().name if Path(word).is_dir() else re.sub(r"^https?://", "", word).rstrip("/")
         for word in words
     ]
     return [name if short.count(name) == 1 else f"{name} {place}" for place, name in enumerate(short, 1)]

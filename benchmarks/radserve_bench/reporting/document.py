@@ -34,8 +34,8 @@ def build_document(
 ) -> dict[str, Any]:
     """JSON values of all points but warm-ups; the first description is what the others are compared with.
 
-    `price` is of an hour: one for all targets, or by target's name. `interrupted` is {done, planned, at}, where the
-    caller counts points; without it, points that are not complete are counted by requests.
+    `price` is of an hour: one for all targets, or by target's name. `interrupted` is {done, planned, at, why}, where
+    the caller counts points; without it, points that are not complete are counted by requests.
     """
     names = [one.name for one in descriptions]
     rounds = _by_place(points, names)

@@ -221,7 +221,10 @@ def warning_list(document: Entry) -> list[str]:
     ]
     cut = document["interrupted"]
     if cut:
-        lines.insert(0, f"- Interrupted: {cut['done']} of {cut['planned']} done; it ended at {cut['at']}.")
+        why = f": {cut['why']}" if cut.get("why") else "."
+        lines.insert(
+            0, f"- Interrupted: {cut['done']} of {cut['planned']} done; it ended at {cut['at']}{why}"
+        )
     return ["\n".join(["Warnings:", "", *lines])] if lines else []
 
 

@@ -1,6 +1,8 @@
 """One HTTP server as a load generator wants it: connections are kept, none ever waits for another, errors are ours."""
 
+import asyncio
 import json
+import os
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from radserve_bench.targets.answer_stream import AnswerStream, error_message
 JSON = "application/json"
 _BUSY = (429, 503)
 _CHUNK = 1 << 18
+_GET_S = 10.0
 _IDLE_S = 3.0  # less than servers keep an idle connection, so that none is used that they are closing
 
 
@@ -36,10 +39,13 @@ class Endpoint:
         self._session: aiohttp.ClientSession | None = None
 
     async def get(self, path: str) -> Any:
-        """The JSON at a path."""
-        with self._failures():
-            async with self._http().get(self.url + path) as response:
-                return await _read(response)
+        """The JSON at a path, which must come within 10 s."""
+        try:
+            with self._failures():
+                async with asyncio.timeout(_GET_S), self._http().get(self.url + path) as response:
+                    return await _read(response)
+        except TimeoutError as error:
+            raise RequestFailed(f"{self.url}{path} did not answer within {_GET_S:g} s") from error
 
     async def post(self, path: str, parts: Sequence[bytes], media_type: str = JSON) -> Any:
         """Send a body and read JSON."""
@@ -90,9 +96,16 @@ class Endpoint:
         except aiohttp.InvalidURL as error:
             raise BenchError(f"{self.url} is not an address") from error
         except aiohttp.ClientConnectorError as error:
-            raise RequestFailed(f"no server answers at {self.url}: {error.strerror or error}") from error
+            raise RequestFailed(f"no server answers at {self.url}: {_reason(error)}") from error
         except aiohttp.ClientError as error:
             raise RequestFailed(f"{self.url} gave no answer: {error or type(error).__name__}") from error
+
+
+def _reason(error: aiohttp.ClientConnectorError) -> str:
+    """The system's words for it, without asyncio's account of addresses."""
+    if isinstance(error, aiohttp.ClientConnectorSSLError | aiohttp.ClientConnectorDNSError):
+        return error.strerror or str(error)
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 async def _chunks(parts: Sequence[bytes]) -> AsyncIterator[memoryview]:

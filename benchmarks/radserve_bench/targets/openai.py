@@ -11,9 +11,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from radserve_bench.errors import BenchError, RequestFailed, TimedOut
+from radserve_bench.errors import BenchError, Refused, RequestFailed, TimedOut
 from radserve_bench.record import Description
 from radserve_bench.targets.endpoint import Endpoint, StatusFailed
+from radserve_bench.targets.keys import OPENAI_KEY_VARIABLE, REFUSING, key_failure
 from radserve_bench.targets.locality import listeners
 from radserve_bench.targets.prepared import Prepared, model_sees
 from radserve_bench.targets.protocol import Reply
@@ -100,9 +101,13 @@ class OpenAITarget:
         try:
             rows = {str(row["id"]): row for row in (await self.endpoint.get("/models"))["data"]}
         except StatusFailed as error:
-            if self.model is None or error.status in (401, 403):
+            if error.status in REFUSING:
+                raise key_failure(self.endpoint.url, error, OPENAI_KEY_VARIABLE) from error
+            if self.model is None:
                 raise BenchError(f"{self.endpoint.url}: {error}; name the model with --model") from error
             return {}
+        except Refused as error:
+            raise BenchError(f"{self.endpoint.url} is not ready: {error}") from error
         except RequestFailed as error:
             raise BenchError(str(error)) from error
         except (LookupError, TypeError) as error:
@@ -120,7 +125,9 @@ class OpenAITarget:
         try:
             await OpenAISitting(self, b"").ask(_PROBE, 2)
         except RequestFailed as error:
-            if isinstance(error, StatusFailed) and error.status in (401, 403, 404):
+            if isinstance(error, StatusFailed) and error.status in REFUSING:
+                raise key_failure(self.endpoint.url, error, OPENAI_KEY_VARIABLE) from error
+            if isinstance(error, StatusFailed) and error.status == 404:
                 raise BenchError(f"{self.endpoint.url}: {error}") from error
 
     def _image_parts(self, visit: Visit) -> bytes:

@@ -5,10 +5,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from radserve_bench.errors import BenchError
+from radserve_bench.targets.keys import KEY_VARIABLE, OPENAI_KEY_VARIABLE
 from radserve_bench.targets.protocol import Target
 
-KEY_VARIABLE, OPENAI_KEY_VARIABLE = "RADSERVE_API_KEY", "OPENAI_API_KEY"
 FORMS = "http://host:port (radserve), http://host:port/v1 (OpenAI-compatible), triton://host:port, torch"
+_HERE = "in `radserve bench` also server, triton, or an engine's folder"
 
 
 def open_target(
@@ -33,7 +34,9 @@ def open_target(
     except ValueError:
         found = False
     if not found or where.scheme not in ("http", "https", "triton"):
-        raise BenchError(f"{text} is no target: give one of {FORMS}")
+        raise BenchError(f"{text} is no target: give one of {FORMS}; {_HERE}")
+    if where.scheme == "triton" and where.port is None:
+        raise BenchError(f"{text} has no port: Triton's gRPC port is 8001 by default")
     if where.scheme == "triton":
         from radserve_bench.targets.triton import TritonTarget
 

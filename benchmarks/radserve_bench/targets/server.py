@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from radserve_bench.errors import BenchError, RequestFailed, TimedOut
+from radserve_bench.errors import BenchError, Refused, RequestFailed, TimedOut
 from radserve_bench.record import Description
 from radserve_bench.targets.endpoint import JSON, Endpoint, StatusFailed
+from radserve_bench.targets.keys import KEY_VARIABLE, REFUSING, key_failure
 from radserve_bench.targets.locality import listeners
 from radserve_bench.targets.protocol import Reply
 from radserve_bench.targets.split import Split, add, read_timings, read_upload, within
@@ -52,7 +53,11 @@ class ServerTarget:
                 raise BenchError(f"the server at {self.endpoint.url} has no engine yet")
             model, clinical = str(rows[0]["id"]), dict(rows[0]["clinical"])
         except StatusFailed as error:
+            if error.status in REFUSING:
+                raise key_failure(self.endpoint.url, error, KEY_VARIABLE) from error
             raise BenchError(f"{self.endpoint.url}: {error}") from error
+        except Refused as error:
+            raise BenchError(f"{self.endpoint.url} is not ready: {error}") from error
         except RequestFailed as error:
             raise BenchError(str(error)) from error
         except (LookupError, TypeError) as error:
