@@ -129,6 +129,23 @@ sys.stdin.readline()
     assert 140 * MB < used.memory_bytes < 175 * MB
 
 
+def test_memory_of_a_short_time_is_seen_too():
+    """80 MB come and stay, within less than it takes from one sample to the next."""
+    code = f"""
+import os, sys
+{WAIT}
+more = bytearray(os.urandom({MB})) * 80
+print("done", flush=True)
+sys.stdin.readline()
+"""
+    with running(code) as child:
+        meter = ProcessMeter([child.pid])
+        meter.start()
+        tell(child)
+        used = meter.stop()
+    assert used.memory_bytes is not None and used.memory_bytes > 80 * MB
+
+
 def test_a_process_that_is_gone_uses_nothing():
     with running(WAIT) as child:
         pid = child.pid

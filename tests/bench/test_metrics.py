@@ -227,6 +227,16 @@ def test_an_answer_that_came_at_once_has_no_inter_token_latency() -> None:
     assert figures["tokens_per_event"] == 48
 
 
+def test_a_pause_in_the_middle_of_an_answer_shows() -> None:
+    """The mean of 31 gaps hides that one of them was two seconds long."""
+    events = [0.08 + 0.01 * at + (2.0 if at > 15 else 0.0) for at in range(32)]
+    stalled = replace(answer(0, tokens=32), events=events, end=events[-1])
+    figures = measure(closed([stalled]), Terms())
+    assert figures["itl_p50_ms"] == pytest.approx(2310 / 31)
+    assert figures["pause_p50_ms"] == pytest.approx(2010)
+    assert "pause_p50_ms" not in measure(closed([replace(stalled, events=[0.08])]), Terms())
+
+
 def test_tokens_that_come_together_are_told() -> None:
     """32 tokens, eight at a time; and one each."""
     burst = replace(answer(0, tokens=32), events=[0.08, 0.16, 0.24, 0.32])

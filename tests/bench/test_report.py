@@ -87,6 +87,37 @@ def test_a_tail_is_told_of_all_rounds_together_where_one_has_too_few() -> None:
     assert "26.0*" in text(made) and "* of all rounds' answers" in text(made)
 
 
+def test_rounds_with_a_failure_are_not_left_out_of_a_tail() -> None:
+    """Nineteen answers of a round do not tell a p95: then all rounds do, and not the one that had no failure."""
+    points = measured("server", 0.02, 0.002)
+    for point in points[:2]:
+        point.records[0] = replace(point.records[0], error="timed out")
+    found = document(points, SERVER)["points"][0]["metrics"]
+    assert found["ttft_p95_ms"]["pooled"] and found["ttft_p95_ms"]["median"] == pytest.approx(26)
+    assert found["ttft_p50_ms"]["values"] == [20, 26, 16]
+    assert (
+        "pooled"
+        not in document(measured("server", 0.02, 0.002), SERVER)["points"][0]["metrics"]["ttft_p95_ms"]
+    )
+
+
+def test_a_ratio_with_a_target_that_did_not_keep_up_says_so() -> None:
+    """Its wait grows as long as the load lasts: a longer run has any ratio."""
+    points = []
+    for name, service in (("server", 0.1), ("torch", 4.0)):
+        for place in (1, 2, 3):
+            ends = [(at + 1) * service if service > 1 else at + service for at in range(20)]
+            records = [
+                Record("ct", False, at, 0, at, at, end, end + 0.1, [], 9, 5) for at, end in enumerate(ends)
+            ]
+            points.append(Point(name, "ct-slice", Load("open", 1), place, 20, records, ends[-1] + 0.1))
+    table = next(one for one in all_tables(document(points)) if one.title == "How many times better")
+    said = " ".join(table.notes)
+    assert "torch (1/s, ct-slice) did not keep up" in said and "server (1/s" not in said
+    clean = next(one for one in all_tables(document(both())) if one.title == "How many times better")
+    assert "keep up" not in " ".join(clean.notes)
+
+
 def test_ratios_do_not_feel_the_machine_change() -> None:
     """Speed differs by half between rounds; the targets took turns, and the ratio is exact."""
     found = {one["figure"]: one for one in document(both())["ratios"]}

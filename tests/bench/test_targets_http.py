@@ -203,8 +203,22 @@ def test_a_usage_that_is_no_number_is_none(usage):
         assert answer.reply(0.0).tokens == 0
 
 
+@pytest.mark.parametrize("reason", [b"abort", b"error", b"cancelled"])
+def test_an_answer_that_the_server_gave_up_is_not_whole(reason):
+    answer = AnswerStream()
+    answer.feed(EVENTS.replace(b'"stop"', b'"%s"' % reason), 1.0)
+    with pytest.raises(Broken, match=reason.decode()):
+        answer.reply(0.0)
+
+
 def test_timings_that_are_no_numbers_are_left_out():
-    told = {"queue_ms": math.nan, "vision_ms": math.inf, "prefill_ms": 3, "decode_ms": True, "fetch_ms": 10**400}
+    told = {
+        "queue_ms": math.nan,
+        "vision_ms": math.inf,
+        "prefill_ms": 3,
+        "decode_ms": True,
+        "fetch_ms": 10**400,
+    }
     assert read_timings(told) == {"prefill": 3.0}
 
 

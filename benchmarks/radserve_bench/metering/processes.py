@@ -25,7 +25,7 @@ _ANYWHERE = ("127.0.0.1", "::1", "::ffff:127.0.0.1", "0.0.0.0", "::")  # Triton 
 
 
 class ProcessMeter:
-    """Between `start` and `stop`: CPU seconds of the trees, and their greatest memory, seen every 0.25 s.
+    """Between `start` and `stop`: CPU seconds of the trees, and greatest memory, seen every 0.25 s and at the end.
 
     `pids` may hold a process and its descendant: each counts once. A process that is gone counts nothing.
     """
@@ -53,13 +53,14 @@ class ProcessMeter:
         return Usage(cpu_s=max(self._cpu() - self._began, 0.0), memory_bytes=self._peak or None)
 
     def _sample(self) -> None:
-        samples = 0
+        samples, ended = 0, False
         while True:
             self._peak = max(self._peak, sum(memory_of(process) for process in self._known))
-            if self._ending.wait(_SAMPLE_S):
+            if ended:
                 return
+            ended = self._ending.wait(_SAMPLE_S)
             samples += 1
-            if samples % _SAMPLES_A_LOOK == 0:
+            if ended or samples % _SAMPLES_A_LOOK == 0:
                 self._look()
 
     def _look(self) -> None:

@@ -123,16 +123,20 @@ def _kinds(together: Point) -> dict[str, dict[str, Any]]:
 
 
 def _spreads(together: Point, figures: Sequence[Mapping[str, float]], terms: Terms) -> dict[str, Any]:
-    """Each figure over the rounds; of all answers together where no single round has enough, which is said."""
+    """Each figure over the rounds; of all answers together where a round has too few for it, which is said.
+
+    The rounds that have enough would be those in which fewer failed.
+    """
     spreads: dict[str, Any] = {}
+    answering = sum("total_p50_ms" in one for one in figures)
     for metric in METRICS:
         values = [one[metric.key] for one in figures if metric.key in one]
-        pooled = metric.compute(together, terms) if metric.pooled and not values else None
-        if values:
-            spreads[metric.key] = spread(values)
-        elif pooled is not None:
+        pooled = metric.compute(together, terms) if metric.pooled and len(values) < answering else None
+        if pooled is not None:
             none: dict[str, Any] = {"min": None, "max": None, "values": [], "pooled": True}
             spreads[metric.key] = {"median": rounded(pooled)} | none
+        elif values:
+            spreads[metric.key] = spread(values)
     return spreads
 
 

@@ -12,6 +12,7 @@ from radserve_bench.reporting.metric import Mean, Metric, Quantile, Terms
 from radserve_bench.reporting.samples import (
     itl_ms,
     lateness_ms,
+    pause_ms,
     routine_ttft_ms,
     stat_ttft_ms,
     stream_rates,
@@ -150,6 +151,8 @@ METRICS = (
     Metric("itl_p50_ms", "ITL p50", "ms/token", "lower", Quantile(itl_ms, 0.50)),
     Metric("itl_p95_ms", "ITL p95", "ms/token", "lower", Quantile(itl_ms, 0.95)),
     Metric("itl_mean_ms", "ITL mean", "ms/token", "lower", Mean(itl_ms)),
+    Metric("pause_p50_ms", "longest pause p50", "ms", "lower", Quantile(pause_ms, 0.50)),
+    Metric("pause_p95_ms", "longest pause p95", "ms", "lower", Quantile(pause_ms, 0.95)),
     Metric("total_p50_ms", "whole answer p50", "ms", "lower", Quantile(total_ms, 0.50)),
     Metric("total_p95_ms", "whole answer p95", "ms", "lower", Quantile(total_ms, 0.95)),
     Metric("total_p99_ms", "whole answer p99", "ms", "lower", Quantile(total_ms, 0.99)),

@@ -6,6 +6,7 @@ own). A tail that no answer lies beyond is not told: the p95 needs 20 answers, t
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from radserve_bench.record import STAGES, Point
 
@@ -21,6 +22,14 @@ def ttft_ms(point: Point) -> list[float]:
 def itl_ms(point: Point) -> list[float]:
     """an answer's own mean time for each token after its first, of whole answers that came in two events or more"""
     return _milliseconds(record.itl_s for record in point.records)
+
+
+def pause_ms(point: Point) -> list[float]:
+    """the longest time for which an answer that had begun stood still, of whole answers of two events or more"""
+    whole = [one for one in point.records if one.answered and len(one.events) > 1]
+    return _milliseconds(
+        max(later - earlier for earlier, later in pairwise([*one.events, one.end or 0.0])) for one in whole
+    )
 
 
 def total_ms(point: Point) -> list[float]:

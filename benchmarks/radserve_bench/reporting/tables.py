@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from radserve_bench.record import STAGES
@@ -18,6 +18,7 @@ _FIGURES = (
     ("p95", "ttft_p95_ms", median),
     ("p99", "ttft_p99_ms", median),
     ("ITL", "itl_p50_ms", median),
+    ("pause", "pause_p50_ms", median),
     ("whole", "total_p50_ms", median),
     ("answers", "requests_per_s", median),
     ("tokens", "tokens_per_s", ranged),
@@ -52,7 +53,7 @@ _RATIOS = (
 )
 _SHA256 = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 _CANNOT_TELL = "Fewer than nine visits a round, or such as failed, do not tell whether a target kept up."
-_POOLED = "* of all rounds' answers together: one round alone has too few."
+_POOLED = "* of all rounds' answers together: a round alone has too few."
 
 
 def markdown(document: Entry) -> str:
@@ -146,13 +147,17 @@ def ratio_table(document: Entry) -> Table:
     rows = [(*place, *(found.get(key, NONE) for _, key in shown)) for place, found in places.items()]
     head = ("compared", "workload", "load", *(title for title, _ in shown))
     note = "Geometric means of the ratios within each round, and their 95 % intervals; above 1 the first is better."
-    failed = [
-        f"{point['target']} ({load(point)}, {point['workload']}) failed {_errors(point)} of its requests: ratios of "
-        "times are of the others."
-        for point in document["points"]
-        if failed_much(point)
-    ]
-    return Table("How many times better", head, tuple(rows), 3, (note, *failed)).filled()
+    return Table("How many times better", head, tuple(rows), 3, (note, *_ratio_notes(document))).filled()
+
+
+def _ratio_notes(document: Entry) -> Iterator[str]:
+    """What must be known of a point before its ratios are believed."""
+    for point in document["points"]:
+        who = f"{point['target']} ({load(point)}, {point['workload']})"
+        if failed_much(point):
+            yield f"{who} failed {_errors(point)} of its requests: ratios of times are of the others."
+        if point["saturated"]:
+            yield f"{who} did not keep up: its times, and their ratios, grow as long as the load lasts."
 
 
 def error_table(document: Entry) -> Table:

@@ -9,6 +9,7 @@ from radserve_bench.targets.protocol import Reply
 from radserve_bench.targets.split import is_number
 
 _TEXTS = ("content", "reasoning_content", "reasoning")
+_GIVEN_UP = ("abort", "cancelled", "error")
 
 
 class AnswerStream:
@@ -24,7 +25,7 @@ class AnswerStream:
         self.clinical: Mapping[str, Any] = {}
         self._events: list[float] = []
         self._end = 0.0
-        self._finished = False
+        self._finished = ""
         self._rest = b""
 
     def feed(self, data: bytes, at: float) -> None:
@@ -41,6 +42,8 @@ class AnswerStream:
         """
         if not self._finished:
             raise Broken("the stream ended before the answer was finished")
+        if self._finished in _GIVEN_UP:
+            raise Broken(f"the answer was given up, with finish_reason {self._finished}")
         if self.usage is None:
             raise BenchError("the endpoint gives no usage with its stream, so its tokens cannot be counted")
         first = self._events[0] if self._events else self._end
@@ -67,7 +70,7 @@ class AnswerStream:
         delta = choice.get("delta") or {}
         if any(delta.get(name) for name in _TEXTS):
             self._events.append(at)
-        self._finished = self._finished or bool(choice.get("finish_reason"))
+        self._finished = self._finished or str(choice.get("finish_reason") or "")
         self._end = at
 
 
