@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import socket
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from radserve_bench.metering.processes import ProcessMeter, processes_listening
 from radserve_bench.metering.roofline import decoded_together, limits_of_gpu, roofline_points
 from radserve_bench.metering.work import Stored, stored_as, work_of
 from radserve_bench.record import Usage
+from radserve_bench.targets.locality import listeners
 from radserve_engines.assets import demo_checkpoint, demo_engine
 from radserve_engines.manifest import read_manifest
 from radserve_engines.planning.gpus import GPUS
@@ -144,6 +146,24 @@ sys.stdin.readline()
         tell(child)
         used = meter.stop()
     assert used.memory_bytes is not None and used.memory_bytes > 80 * MB
+
+
+@pytest.mark.parametrize(("name", "here"), [("ssh", False), ("server", True)])
+def test_a_tunnel_is_not_what_answers(tmp_path, name, here):
+    """At the other end of `ssh -L` is another machine: its work is not that of the process that listens here."""
+    program = tmp_path / name
+    program.symlink_to(os.path.realpath(sys.executable))
+    code = "import socket, sys\nat = socket.create_server(('127.0.0.1', 0))\nprint(at.getsockname()[1], flush=True)\n"
+    with subprocess.Popen(
+        [program, "-I", "-c", code + "sys.stdin.readline()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        port = int(child.stdout.readline())
+        found = listeners(f"http://127.0.0.1:{port}")
+        child.kill()
+    assert found == ([child.pid] if here else None)
 
 
 def test_a_process_that_is_gone_uses_nothing():

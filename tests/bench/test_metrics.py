@@ -246,6 +246,19 @@ def test_tokens_that_come_together_are_told() -> None:
     assert "tokens_per_event" not in measure(closed([answer(0)]), Terms())
 
 
+def test_a_burst_of_answers_is_not_the_rate_of_a_load() -> None:
+    """Ten visits a second for six seconds; the first five are answered together, the others turned away."""
+    point = arriving(10, 0.01)
+    for at, one in enumerate(point.records):
+        point.records[at] = (
+            replace(one, first=0.5, end=0.5 + 0.001 * at)
+            if at < 5
+            else replace(one, error="refused", first=None, end=one.due + 0.001)
+        )
+    assert is_saturated(point) is True
+    assert measure(point, Terms())["achieved_per_s"] == pytest.approx(10 * 5 / 60, rel=0.15)
+
+
 def test_closed_load_has_no_queue_to_speak_of() -> None:
     point = replace(arriving(20, 0.1), load=CLOSED)
     assert not is_saturated(point)
@@ -264,6 +277,7 @@ def test_urgent_requests_are_told_apart() -> None:
 def test_a_generator_that_measures_itself_is_warned_of() -> None:
     quiet = closed([answer(0.12 * at) for at in range(40)], generator_cpu_s=0.5, generator_lag_s=0.004)
     assert generator_warnings(quiet) == []
+    assert generator_warnings(replace(quiet, wall_s=0.004, generator_cpu_s=0.009)) == []  # too short to tell
     (busy,) = generator_warnings(replace(quiet, generator_cpu_s=4.6))
     assert "96 % of a core" in busy
     (lagging,) = generator_warnings(replace(quiet, generator_lag_s=0.2))

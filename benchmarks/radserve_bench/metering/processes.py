@@ -102,6 +102,14 @@ def memory_of(process: psutil.Process) -> int:
         return 0
 
 
+def name_of(pid: int) -> str:
+    """Of its program; "" for a process that is gone."""
+    try:
+        return str(psutil.Process(pid).name())
+    except psutil.Error:
+        return ""
+
+
 def processes_listening(port: int) -> list[int]:
     """Process ids of this user that listen on a loopback address (or on all) at that TCP port; [] if none does."""
     own = os.getuid()

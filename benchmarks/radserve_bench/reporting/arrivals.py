@@ -16,6 +16,7 @@ from radserve_bench.reporting.samples import lateness_ms, quantile, ttft_ms
 _LEAST_VISITS = 9
 _KEPT_UP, _GROWING, _TURNED_AWAY = 0.9, 0.05, 0.05
 _BUSY, _LAG_S, _LATE_MS, _LATE_SHARE = 0.9, 0.05, 5.0, 0.05
+_TOLD_S = 0.05  # of CPU: less tells nothing of a core
 _GIVEN_UP = ("refused", "timed out")
 
 
@@ -25,14 +26,15 @@ def offered_per_s(point: Point) -> float | None:
 
 
 def achieved_per_s(point: Point) -> float | None:
-    """open load: visits wholly answered a second, from the first such end to the last"""
+    """open load: visits that ended a second, from the first to the last, times the share that was wholly answered"""
     if point.load.kind != "open":
         return None
     visits: dict[int, list[Record]] = defaultdict(list)
     for record in point.records:
         visits[record.visit].append(record)
-    whole = [records for records in visits.values() if all(one.answered for one in records)]
-    return _rate([max(one.end or 0.0 for one in records) for records in whole])
+    whole = sum(all(one.answered for one in records) for records in visits.values())
+    rate = _rate([max(one.end or 0.0 for one in records) for records in visits.values()])
+    return None if rate is None else rate * whole / len(visits)
 
 
 def queue_growth_ms(point: Point) -> float | None:
@@ -67,13 +69,14 @@ def is_saturated(point: Point) -> bool | None:
         point.records
     ):
         return True
-    return None if achieved is None else False
+    failed = sum(not record.answered for record in point.records)
+    return None if failed > (1 - _KEPT_UP) * len(point.records) else False
 
 
 def generator_warnings(point: Point) -> list[str]:
     """What makes this point a measure of the load generator rather than of the target; empty is good."""
     warnings = []
-    if point.wall_s > 0 and point.generator_cpu_s > _BUSY * point.wall_s:
+    if point.generator_cpu_s > max(_BUSY * point.wall_s, _TOLD_S) and point.wall_s > 0:
         busy = 100 * point.generator_cpu_s / point.wall_s
         warnings.append(
             f"the load generator used {busy:.0f} % of a core: more would come from several of them"

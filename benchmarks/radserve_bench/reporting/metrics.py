@@ -84,7 +84,7 @@ def offered_per_s(point: Point, terms: Terms) -> float | None:
 
 
 def achieved_per_s(point: Point, terms: Terms) -> float | None:
-    """open load: visits wholly answered a second, from the first such end to the last"""
+    """open load: visits that ended a second, from the first to the last, times the share that was wholly answered"""
     return arrivals.achieved_per_s(point)
 
 

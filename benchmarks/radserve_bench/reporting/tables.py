@@ -27,7 +27,7 @@ _FIGURES = (
 _USAGE = (
     ("tokens an answer", "tokens_per_answer", count),
     ("an event", "tokens_per_event", median),
-    ("one stream, tokens/s", "stream_tokens_per_s", median),
+    ("stream, tokens/s", "stream_tokens_per_s", median),
     ("CPU s an answer", "cpu_s_per_answer", median),
     ("cores in use", "cpu_cores", median),
     ("memory, MiB", "memory_mib", median),
