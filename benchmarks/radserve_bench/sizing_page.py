@@ -38,8 +38,8 @@ def _tables(limits: Mapping[str, Any]) -> dict[str, Table]:
     largest = max(HOSPITALS)
     mixes = {name: size(Need(largest, mix), engine, limits) for name, mix in _MIXES.items()}
     return {
-        "hospitals": hospital_table(hospitals),
-        "mixes": hospital_table(mixes),
+        "hospitals": hospital_table("A mix of studies", hospitals),
+        "mixes": hospital_table(f"{largest:,} studies an hour of one kind", mixes),
         "kinds": kind_table(hospitals[f"{largest:,} studies/h"]),
         "questions": question_table(limits),
         "streams": stream_table(limits),

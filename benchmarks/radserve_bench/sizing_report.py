@@ -48,7 +48,7 @@ def cost(sizing: Sizing, price_per_hour: float | None) -> dict[str, float] | Non
     return {"per_hour": hour, "per_1000_questions": 1000 * hour / questions}
 
 
-def hospital_table(sizings: Mapping[str, Sizing]) -> Table:
+def hospital_table(title: str, sizings: Mapping[str, Sizing]) -> Table:
     """What to have; a row a hospital, by its name."""
     rows = tuple(
         (
@@ -68,7 +68,7 @@ def hospital_table(sizings: Mapping[str, Sizing]) -> Table:
         "Questions a second and what is busy: in the busiest hour. What one core or GPU more carries: studies an hour, "
         "on the day's mean.",
     )
-    return Table("What to have", head, rows, 1, notes)
+    return Table(title, head, rows, 1, notes)
 
 
 def kind_table(sizing: Sizing) -> Table:

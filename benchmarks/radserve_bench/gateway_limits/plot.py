@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from radserve_bench.gateway_limits.tables import alone, rows_by_cost
+from radserve_bench.gateway_limits.tables import alone, rows_by_cost, with_full_cores
 from radserve_bench.reporting.look import AMBER, BLUE, GREY, INK, PALE, picture
 
 Entry = Mapping[str, Any]
@@ -26,18 +26,13 @@ def _draw_streams(axes: Any, document: Entry) -> None:
     due = [row["due_per_s"] for row in rows]
     axes.plot(due, [100 * row["cores"] for row in rows], "o-", color=BLUE, linewidth=1.8)
     for row, at in zip(rows, due, strict=True):
+        place = (at, 100 * row["cores"])
         told = f"{row['cpu_us_per_event']['median']:.0f} µs"
-        axes.annotate(
-            told,
-            (at, 100 * row["cores"]),
-            xytext=(-4, 6),
-            textcoords="offset points",
-            ha="right",
-            fontsize=_SMALL,
-        )
+        axes.annotate(told, place, (5, -12), textcoords="offset points", fontsize=_SMALL)
     axes.axhline(100, color=GREY, linewidth=1)
     axes.text(0, 101, "the core is full", color=INK, fontsize=_SMALL, va="bottom")
-    axes.set(xlim=(0, max(due) * 1.08), ylim=(0, 112))
+    axes.set(xlim=(0, max(due) * 1.14), ylim=(0, 112))
+    axes.locator_params(axis="x", nbins=4)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.set(xlabel="tokens due a second, all streams", ylabel="per cent of the core")
     _dress(axes, "Streaming, and CPU time of an event", "both")
@@ -71,7 +66,7 @@ def _draw_questions(axes: Any, document: Entry) -> None:
 
 
 def _draw_replicas(axes: Any, document: Entry) -> None:
-    """Questions a second of two gateways, in multiples of one."""
+    """Questions a second of two gateways, in multiples of one, and what it would be with full cores."""
     rows = document["replicas"]
     if not rows:
         axes.set_axis_off()
@@ -82,10 +77,13 @@ def _draw_replicas(axes: Any, document: Entry) -> None:
         axes.bar((place - 0.19, place + 0.19), (1.0, times), width=0.34, color=(GREY, BLUE))
         for at, many in ((place - 0.19, 1.0), (place + 0.19, times)):
             told = f"{many:.2f} ×\n{_plain(many * one)}/s"
-            axes.text(at, many + 0.03, told, ha="center", va="bottom", fontsize=_SMALL, color=INK)
+            axes.text(at, many - 0.03, told, ha="center", va="top", fontsize=_SMALL, color="white")
+        full = with_full_cores(alone(document, row["key"]), row)
+        axes.plot((place + 0.02, place + 0.36), (full, full), color=INK, linewidth=1.4)
+        axes.text(place + 0.38, full, f"{full:.2f} ×,\ncores full", va="center", fontsize=_SMALL, color=INK)
     axes.axhline(2, color=GREY, linewidth=1)
     axes.set_xticks(range(len(rows)), [row["name"].replace(", ", ",\n") for row in rows])
-    axes.set(ylim=(0, 2.4), xlim=(-0.6, len(rows) - 0.4), ylabel="questions a second, one gateway = 1")
+    axes.set(ylim=(0, 2.4), xlim=(-0.6, len(rows) - 0.2), ylabel="questions a second, one gateway = 1")
     _dress(axes, "One gateway, and two", "y")
 
 
