@@ -89,7 +89,8 @@ class Usage:
     """What the target's processes used during a point; None for what cannot be known here.
 
     CPU seconds of all its processes; its greatest memory, bytes (proportional set size); energy (J) and mean power
-    (W) of the GPUs, all of the machine's together.
+    (W) of the GPUs, all of the machine's together. `others_share`: of the machine's processor time, what went to
+    programs other than the target and the load generator, 0 to 1.
     """
 
     cpu_s: float | None = None
@@ -97,6 +98,7 @@ class Usage:
     gpu_energy_j: float | None = None
     gpu_power_w: float | None = None
     gpu_memory_bytes: int | None = None
+    others_share: float | None = None
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from radserve_bench.metering.bystanders import Bystanders
 from radserve_bench.metering.gpu import GpuMeter, Gpus, find_gpus
 from radserve_bench.metering.machine import allowed_cores, describe, measure_limits
 from radserve_bench.metering.processes import ProcessMeter, processes_listening
@@ -146,6 +147,21 @@ sys.stdin.readline()
         tell(child)
         used = meter.stop()
     assert used.memory_bytes is not None and used.memory_bytes > 80 * MB
+
+
+def test_a_program_that_runs_beside_is_a_bystander():
+    """Half a second of a core; unless it is the target's, when it is taken off."""
+    spinning = f"{WAIT}{SPIN.format(s=0.5)}print('done', flush=True)\nsys.stdin.readline()\n"
+    with running(spinning) as child:
+        meter = Bystanders()
+        meter.start()
+        began = time.perf_counter()
+        tell(child)
+        share = meter.stop(0.0)
+        all_of_it = (time.perf_counter() - began) * os.cpu_count()
+        without = meter.stop(0.5)
+    assert 0.4 / all_of_it < share <= 1
+    assert without < share - 0.3 / all_of_it or without == 0
 
 
 @pytest.mark.parametrize(("name", "here"), [("ssh", False), ("server", True)])

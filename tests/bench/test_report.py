@@ -342,6 +342,21 @@ def test_rounds_that_disagree_are_warned_of() -> None:
     assert "rounds differ" not in text(document(points[:2], SERVER))
 
 
+def test_other_programs_are_warned_of() -> None:
+    """Rounds count by their length: 60 % of 0.76 s, nothing of the other 1.6 s."""
+    points = measured("server", 0.02, 0.002)
+    for point, share in zip(points, (0.6, 0.0, 0.0), strict=True):
+        point.usage = Usage(cpu_s=0.1, others_share=share)
+    made = document(points, SERVER)["points"][0]
+    assert (
+        "other programs took 19 % of the machine's processor time: not all targets suffer alike"
+        in made["warnings"]
+    )
+    assert made["metrics"]["others_share"]["values"] == [0.6, 0, 0]
+    points[0].usage = Usage(cpu_s=0.1, others_share=0.2)
+    assert not any("other programs" in one for one in document(points, SERVER)["points"][0]["warnings"])
+
+
 def test_the_generator_is_warned_of_once_with_its_longest_lag() -> None:
     points = measured("server", 0.02, 0.002)[:2]
     for point, lag in zip(points, (0.07, 0.2), strict=True):

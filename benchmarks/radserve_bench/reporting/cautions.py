@@ -12,6 +12,9 @@ _UNLIKE, _OTHER_WORK = 1.5, 1.1
 _FAILED = 0.01
 """As many failures as could hide a p99."""
 
+_OTHERS = 0.1
+"""Of the machine's processor time."""
+
 _WORK = (("prompts have", "prompt_tokens_per_answer"), ("answers have", "tokens_per_answer"))
 
 
@@ -19,7 +22,12 @@ def warnings_of(
     together: Point, rounds: Sequence[Point], figures: Sequence[Mapping[str, float]]
 ) -> list[str]:
     """Of one target under one load: the generator, failures, lengths, rounds, an interruption; empty is good."""
-    warnings = [*generator_warnings(together), *_failures(together, rounds), *_lengths(together)]
+    warnings = [
+        *generator_warnings(together),
+        *_failures(together, rounds),
+        *_lengths(together),
+        *_others(rounds),
+    ]
     medians = [one["ttft_p50_ms"] for one in figures if "ttft_p50_ms" in one]
     if medians and max(medians) > _UNLIKE * min(medians):
         warnings.append(
@@ -70,6 +78,17 @@ def _lengths(together: Point) -> list[str]:
     (tokens, asked), _ = other.most_common(1)[0]
     much = "" if len(other) == 1 else " or another number"
     return [f"{other.total()} of {len(fixed)} answers have {tokens}{much} tokens, not {asked}"]
+
+
+def _others(rounds: Sequence[Point]) -> list[str]:
+    told = [(one.wall_s, one.usage.others_share) for one in rounds if one.usage.others_share is not None]
+    wall = sum(seconds for seconds, _ in told)
+    share = sum(seconds * part for seconds, part in told) / wall if wall > 0 else 0.0
+    if share < _OTHERS:
+        return []
+    return [
+        f"other programs took {100 * share:.0f} % of the machine's processor time: not all targets suffer alike"
+    ]
 
 
 def _apart(one: float, other: float) -> bool:

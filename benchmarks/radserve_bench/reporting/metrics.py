@@ -133,6 +133,11 @@ def cost_per_million_tokens(point: Point, terms: Terms) -> float | None:
     return _cost_of_each(sum(record.tokens for record in _answered(point)), 1e6, point, terms)
 
 
+def others_share(point: Point, terms: Terms) -> float | None:
+    """CPU seconds of programs other than the target and the load generator over all that the machine's cores had"""
+    return point.usage.others_share
+
+
 def generator_cores(point: Point, terms: Terms) -> float | None:
     """CPU seconds of the load generator over wall time"""
     return _over_wall(point.generator_cpu_s, point)
@@ -187,6 +192,7 @@ METRICS = (
         "lower",
         cost_per_million_tokens,
     ),
+    Metric("others_share", "others' share of the processors", "1", "neither", others_share),
     Metric("generator_cores", "load generator's cores", "1", "lower", generator_cores),
     Metric("generator_lag_ms", "load generator's lag", "ms", "lower", generator_lag_ms),
     Metric("lateness_p95_ms", "sent late p95", "ms", "lower", Quantile(lateness_ms, 0.95)),
