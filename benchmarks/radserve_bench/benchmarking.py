@@ -68,9 +68,10 @@ async def run_benchmark(wanted: Wanted) -> Outcome | None:
             if not interruption.caught:
                 raise
         except (BenchError, RadserveError) as error:
-            if run is None or not any(point.complete for point in run.points):
-                raise
-            failure = str(error)
+            if not interruption.caught:
+                if run is None or not any(point.complete for point in run.points):
+                    raise
+                failure = str(error)
         if run is None:
             return None
         document = _document(wanted, plan, run, found, failure)

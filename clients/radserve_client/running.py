@@ -38,7 +38,7 @@ async def running_server(*arguments: str) -> AsyncIterator[Server]:
         yield server
     finally:
         status = await _end(process)
-    if status:
+    if status not in (0, -signal.SIGTERM):  # the latter when Ctrl-C had already ended it all but itself
         raise RadserveError(f"the server ended with status {status}")
 
 

@@ -112,14 +112,17 @@ async def _announce(gateway: "Gateway", listener: socket.socket, grpc_port: int,
 
 
 def _end_on_signal(gateway: "Gateway") -> None:
-    """The first signal lets running answers finish, the second does not; before the start is done it stops at once."""
+    """The first signal lets running answers finish, the second does not; before the start is done it stops at once.
+
+    It is stopped once only: a second signal must not break off the ending of Triton.
+    """
     starting = asyncio.current_task()
 
     def end() -> None:
+        if not gateway.started and not gateway.should_exit and starting:
+            starting.cancel()
         gateway.force_exit = gateway.should_exit
         gateway.should_exit = True
-        if not gateway.started and starting:
-            starting.cancel()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from radserve_bench.driving.asking import Terms
 from radserve_bench.driving.load import Amount, Cell
 from radserve_bench.driving.run import Plan
+from radserve_bench.errors import BenchError
 from radserve_bench.record import Load
 from radserve_bench.workloads.catalogue import workload_named
 
@@ -32,6 +33,9 @@ def make_plan(wish: Wish) -> Plan:
     """All loads on all workloads. Raises BenchError for a workload that is not known."""
     named = [Load("closed", amount) for amount in wish.closed] + [Load("open", rate) for rate in wish.open]
     loads = list(dict.fromkeys(named))  # what is named twice is measured once
+    for rate in wish.open:
+        if rate * wish.seconds < 1:
+            raise BenchError(f"{rate:g} visits a second for {wish.seconds:g} s are none: raise --seconds")
     terms = Terms(wish.tokens, wish.timeout_s)
     cells = [
         Cell(workload_named(name), load, Amount(wish.requests or _requests(load), wish.seconds), terms)
