@@ -40,9 +40,9 @@ class FakeBackend:
 
     The first token is due `first_delay_s` after the question was taken up, each further one `token_delay_s` after the
     one before was due, so that delays do not add up. `slots` questions are answered at once, the others wait; None is
-    without end. Each question fails after `fail_after` tokens (at its end, if it has fewer), or with `fail_every` = n each n-th one does, before its
-    first token where `fail_after` is None. `running`, `waiting`, `cancelled` and `finished` count questions, `asked`
-    all of them; `questions` keeps them, unless `forgetful`.
+    without end. Each question fails after `fail_after` tokens (at its end, if it has fewer), or with `fail_every` = n
+    each n-th one does, before its first token where `fail_after` is None. `running`, `waiting`, `cancelled` and
+    `finished` count questions, `asked` all of them; `questions` keeps them, unless `forgetful`.
     """
 
     words: tuple[str, ...] = WORDS
