@@ -259,6 +259,12 @@ def test_a_burst_of_answers_is_not_the_rate_of_a_load() -> None:
     assert measure(point, Terms())["achieved_per_s"] == pytest.approx(10 * 5 / 60, rel=0.15)
 
 
+def test_how_many_were_under_way_at_once_is_told() -> None:
+    """Two from 0 to 1 s, one of which failed; then one to 3 s."""
+    records = [answer(0, first=1.0, tokens=1), failure(0, 1.0), answer(1.0, first=2.0, tokens=1)]
+    assert measure(closed(records), Terms())["under_way"] == pytest.approx(4 / 3)
+
+
 def test_closed_load_has_no_queue_to_speak_of() -> None:
     point = replace(arriving(20, 0.1), load=CLOSED)
     assert not is_saturated(point)

@@ -342,6 +342,14 @@ def test_rounds_that_disagree_are_warned_of() -> None:
     assert "rounds differ" not in text(document(points[:2], SERVER))
 
 
+def test_a_load_that_was_hardly_there_is_warned_of() -> None:
+    """One after another is not eight at once, whatever the row is called."""
+    said = document(measured("server", 0.02, 0.002, load=8), SERVER)["points"][0]["warnings"]
+    assert any(one.startswith("on the average 1 of 8 askers had a question under way") for one in said)
+    said = document(measured("server", 0.02, 0.002, load=1), SERVER)["points"][0]["warnings"]
+    assert not any("askers" in one for one in said)
+
+
 def test_other_programs_are_warned_of() -> None:
     """Rounds count by their length: 60 % of 0.76 s, nothing of the other 1.6 s."""
     points = measured("server", 0.02, 0.002)

@@ -1,5 +1,6 @@
 """What a reader must know of a point before believing its figures."""
 
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +16,9 @@ _FAILED = 0.01
 _OTHERS = 0.1
 """Of the machine's processor time."""
 
+_UNDER_WAY = 0.6
+"""Of the askers of a closed load; at its end some are done before the others."""
+
 _WORK = (("prompts have", "prompt_tokens_per_answer"), ("answers have", "tokens_per_answer"))
 
 
@@ -28,6 +32,7 @@ def warnings_of(
         *_lengths(together),
         *_others(rounds),
     ]
+    warnings += _idle_askers(together, figures)
     medians = [one["ttft_p50_ms"] for one in figures if "ttft_p50_ms" in one]
     if medians and max(medians) > _UNLIKE * min(medians):
         warnings.append(
@@ -78,6 +83,15 @@ def _lengths(together: Point) -> list[str]:
     (tokens, asked), _ = other.most_common(1)[0]
     much = "" if len(other) == 1 else " or another number"
     return [f"{other.total()} of {len(fixed)} answers have {tokens}{much} tokens, not {asked}"]
+
+
+def _idle_askers(point: Point, figures: Sequence[Mapping[str, float]]) -> list[str]:
+    """Of closed load: too few requests for so many askers, who are done before the others."""
+    told = [one["under_way"] for one in figures if "under_way" in one]
+    if point.load.kind == "open" or not told or statistics.median(told) >= _UNDER_WAY * point.load.amount:
+        return []
+    there = f"{statistics.median(told):.2g} of {point.load.amount:g} askers"
+    return [f"on the average {there} had a question under way: more --requests would keep them busy"]
 
 
 def _others(rounds: Sequence[Point]) -> list[str]:

@@ -78,6 +78,11 @@ def error_share(point: Point, terms: Terms) -> float | None:
     return 1 - len(_answered(point)) / len(point.records) if point.records else None
 
 
+def under_way(point: Point, terms: Terms) -> float | None:
+    """requests under way at once on the average: the time of each from its sending to its end, added, over wall time"""
+    return _over_wall(sum((one.end or one.sent) - one.sent for one in point.records), point)
+
+
 def offered_per_s(point: Point, terms: Terms) -> float | None:
     """open load: visits that came a second, from the first to the last"""
     return arrivals.offered_per_s(point)
@@ -172,6 +177,7 @@ METRICS = (
     Metric("tokens_per_answer", "tokens an answer", "1", "neither", tokens_per_answer),
     Metric("prompt_tokens_per_answer", "prompt tokens", "1", "neither", prompt_tokens_per_answer),
     Metric("tokens_per_event", "tokens an event", "1", "neither", tokens_per_event),
+    Metric("under_way", "under way at once", "1", "neither", under_way),
     Metric("offered_per_s", "visits offered", "1/s", "neither", offered_per_s),
     Metric("achieved_per_s", "visits answered", "1/s", "higher", achieved_per_s),
     Metric("queue_growth_ms", "growth of the wait", "ms", "lower", queue_growth_ms),
