@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import io
 import os
 import sys
 from pathlib import Path
@@ -13,24 +14,37 @@ from radserve_client.engine_command import add_engine_word
 from radserve_client.errors import ApiError, RadserveError
 from radserve_client.gathering import gather
 from radserve_client.progress import Progress
+from radserve_client.size_command import add_size_word
 from radserve_client.telling import ask_aloud, tell_record, tell_warnings
 from radserve_client.wishes import add_wishes, read_wishes
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; the exit status is 0, 1 for a failure that was told, 2 for wrong usage, 130 for Ctrl-C."""
+    """Run the command; the exit status is 0, 1 for a failure that was told, 2 for wrong usage, 130 for Ctrl-C, and
+    141, as a shell has it, where whoever read its output left.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal of ASCII gets ?, not a traceback
     given, rest = _parser().parse_known_args(arguments)
     if rest and given.run is not _up:
         _parser().error(f"unknown argument {rest[0]}")
     given.rest = rest
     try:
-        return int(given.run(given) or 0)
+        status = int(given.run(given) or 0)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # else Python's end would tell it again
+        return 141
     except RadserveError as error:
         where = f" ({error.param})" if isinstance(error, ApiError) and error.param else ""
         print(f"radserve: {error}{where}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"radserve: {error.filename or ''}: {error.strerror}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"radserve: {where}{error.strerror or error}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
         extra = getattr(given, "extra", "server,cpu")
@@ -83,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
     add_engine_word(words)
     add_bench_word(words)
+    add_size_word(words)
     key = words.add_parser("key", help="make an API key; prints the key, and the line for the key file")
     key.add_argument("name", help="who the key is for")
     key.set_defaults(run=_key)

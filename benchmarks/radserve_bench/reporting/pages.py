@@ -35,7 +35,10 @@ def renewed(page: Path) -> str:
     """The page's text with today's tables between its marks. Raises ValueError for a page without them."""
     text = page.read_text("utf-8")
     for name, table in PAGES[page].items():
-        opening, closing = f"<!-- {name}: python -m radserve_bench.reporting.pages -->\n", f"<!-- end of {name} -->"
+        opening, closing = (
+            f"<!-- {name}: python -m radserve_bench.reporting.pages -->\n",
+            f"<!-- end of {name} -->",
+        )
         before, _, rest = text.partition(opening)
         _, mark, after = rest.partition(closing)
         if not mark:
