@@ -10,6 +10,7 @@ refuses it, the resident set size, which counts shared pages in each.
 
 import os
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ import psutil
 from radserve_bench.record import Usage
 
 _SAMPLE_S = 0.25
+_PAUSE = 20  # times as long as a sample took: weighing a large process holds up its memory, and takes a core
 _SAMPLES_A_LOOK = (
     4  # looking for new descendants reads all of /proc: seldom, for it holds up the load generator
 )
@@ -25,8 +27,9 @@ _ANYWHERE = ("127.0.0.1", "::1", "::ffff:127.0.0.1", "0.0.0.0", "::")  # Triton 
 
 
 class ProcessMeter:
-    """Between `start` and `stop`: CPU seconds of the trees, and greatest memory, seen every 0.25 s and at the end.
+    """Between `start` and `stop`: CPU seconds of the trees, and their greatest memory.
 
+    Memory is seen at both ends, and every 0.25 s between them, less often where it takes long to see.
     `pids` may hold a process and its descendant: each counts once. A process that is gone counts nothing.
     """
 
@@ -36,6 +39,7 @@ class ProcessMeter:
         self._lost = 0.0
         self._began = 0.0
         self._peak = 0
+        self._took = 0.0
         self._ending = threading.Event()
         self._sampler = threading.Thread(target=self._sample, name="process meter", daemon=True)
 
@@ -43,6 +47,7 @@ class ProcessMeter:
         """Begin to count; once only."""
         self._look()
         self._began = self._cpu()
+        self._weigh()
         self._sampler.start()
 
     def stop(self) -> Usage:
@@ -54,14 +59,17 @@ class ProcessMeter:
 
     def _sample(self) -> None:
         samples, ended = 0, False
-        while True:
-            self._peak = max(self._peak, sum(memory_of(process) for process in self._known))
-            if ended:
-                return
-            ended = self._ending.wait(_SAMPLE_S)
+        while not ended:
+            ended = self._ending.wait(max(_SAMPLE_S, _PAUSE * self._took))
             samples += 1
             if ended or samples % _SAMPLES_A_LOOK == 0:
                 self._look()
+            self._weigh()
+
+    def _weigh(self) -> None:
+        began = time.perf_counter()
+        self._peak = max(self._peak, sum(memory_of(process) for process in self._known))
+        self._took = time.perf_counter() - began
 
     def _look(self) -> None:
         """Who is there now, with CPU times; who is gone without a parent that is, has its time kept."""
