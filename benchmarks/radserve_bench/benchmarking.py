@@ -76,7 +76,7 @@ async def run_benchmark(wanted: Wanted) -> Outcome | None:
             return None
         document = _document(wanted, plan, run, found, failure)
         write_report(document, wanted.out)
-    return Outcome(document, text(document), run.interrupted, failure or _unanswered(document))
+    return Outcome(document, text(document), run.interrupted, failure or _unanswered(run))
 
 
 def _document(
@@ -102,13 +102,14 @@ def _try_folder(folder: Path) -> None:
     tempfile.TemporaryFile(dir=folder).close()
 
 
-def _unanswered(document: Mapping[str, Any]) -> str | None:
-    """Of targets that answered nothing at all, and what the first such said."""
-    for target in document["targets"]:
-        points = [one for one in document["points"] if one["target"] == target["name"] and one["requests"]]
-        if points and not any(one["answered"] for one in points):
-            said = next((words for one in points for words in one["messages"].values()), "nothing")
-            return f"{target['name']} answered none of its requests; the first time it said: {said}"
+def _unanswered(run: Run) -> str | None:
+    """Of a target that answered nothing in its last round, under no load: it is gone, or was never of use."""
+    for target in run.targets:
+        points = [one for one in run.points if one.target == target.name and one.records]
+        last = [record for one in points if one.round == points[-1].round for record in one.records]
+        if last and not any(record.answered for record in last):
+            said = next((record.message for record in last if record.message), "nothing")
+            return f"{target.name} answered none of the last {len(last)} requests: {said}"
     return None
 
 

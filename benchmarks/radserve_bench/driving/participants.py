@@ -20,6 +20,8 @@ from radserve_engines.checkpoints.digest import checkpoint_digest
 from radserve_engines.manifest import read_manifest
 
 SERVER, TRITON, TORCH = "server", "triton", "torch"
+_WIDEST = 28
+"""Of a name, so that tables stay narrow; the report's head has the whole address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +104,11 @@ def _folder(word: str, options: Options) -> Path | None:
 
 def _names(words: Sequence[str]) -> list[str]:
     """Short and different: the word, a folder's own name, an address without its scheme; numbered where alike."""
-    short = [
+    whole = [
         Path(word).resolve().name if Path(word).is_dir() else re.sub(r"^https?://", "", word).rstrip("/")
         for word in words
     ]
+    short = [name if len(name) <= _WIDEST else f"{name[: _WIDEST - 13]}…{name[-12:]}" for name in whole]
     return [name if short.count(name) == 1 else f"{name} {place}" for place, name in enumerate(short, 1)]
 
 

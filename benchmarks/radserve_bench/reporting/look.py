@@ -54,4 +54,4 @@ def plain_numbers(*axes: Any) -> None:
 
 
 def _told(value: float, _: int) -> str:
-    return f"{value:,.0f}" if value >= 1 else f"{value:g}"
+    return f"{value:,.0f}" if abs(value - round(value)) < 1e-6 * value else f"{value:.4g}"

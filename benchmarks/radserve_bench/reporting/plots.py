@@ -15,6 +15,7 @@ _PLOTS: dict[str, Callable[[Entry, Path], None]] = {
     "ttft.png": draw_ttft,
     "split.png": draw_split,
 }
+PLOTS = (*_PLOTS, SCALE)
 
 
 def draw_plots(document: Entry, folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from radserve_bench.metering.roofline import RooflinePoint
-from radserve_bench.reporting.plots import draw_plots
+from radserve_bench.reporting.plots import PLOTS, draw_plots
 from radserve_bench.reporting.roofline_plot import draw_roofline
 from radserve_bench.reporting.tables import markdown
 
@@ -20,6 +20,8 @@ def write_report(document: Mapping[str, Any], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / DOCUMENT).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
     (out / TABLES).write_text(markdown(document), "utf-8")
+    for old in {*PLOTS, *(path.name for path in out.glob("roofline*.png"))}:
+        (out / old).unlink(missing_ok=True)  # an earlier run's, which this one may not draw again
     try:
         draw_plots(document, out)
         _draw_rooflines(document, out)

@@ -119,15 +119,14 @@ def kind_table(name: str, points: Sequence[Entry]) -> Table:
 
 
 def split_table(name: str, points: Sequence[Entry]) -> Table:
-    """Mean milliseconds of each stage."""
+    """Mean milliseconds of each stage that takes 0.05 ms anywhere."""
     told = [point for point in points if point["split_ms"]]
-    rows = []
-    for point in told:
-        split = point["split_ms"]
-        rows.append(
-            (*(_tenths(split.get(stage)) for stage in (*STAGES, OTHER)), _tenths(sum(split.values())))
-        )
-    return _table(f"{name}: where the time goes, mean ms", told, (*STAGES, OTHER, "total"), rows)
+    splits = [point["split_ms"] for point in told]
+    stages = [
+        stage for stage in (*STAGES, OTHER) if any(abs(split.get(stage, 0.0)) >= 0.05 for split in splits)
+    ]
+    rows = [(*(_tenths(one.get(stage)) for stage in stages), _tenths(sum(one.values()))) for one in splits]
+    return _table(f"{name}: where the time goes, mean ms", told, (*stages, "total"), rows)
 
 
 def usage_table(name: str, points: Sequence[Entry]) -> Table:

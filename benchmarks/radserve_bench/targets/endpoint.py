@@ -35,6 +35,8 @@ class Endpoint:
         self.url = url.rstrip("/")
         self._headers = {"accept-encoding": "identity", "user-agent": "radserve-bench"}
         if api_key:
+            if not (api_key.isascii() and api_key.isprintable()):
+                raise BenchError(f"the API key for {self.url} has characters that no header may have")
             self._headers["authorization"] = f"Bearer {api_key}"
         self._session: aiohttp.ClientSession | None = None
 

@@ -68,6 +68,7 @@ class TritonTarget:
         details = {name: manifest[name] for name in _DETAILS if manifest.get(name) is not None}
         gate = manifest.get("gate") or {}
         details |= {"gate": gate.get("status"), "policy_sha256": self._policy.digest()}
+        details["url"] = f"triton://{self._url}"
         return Description(self.name, "triton", engine.name, engine.digest, details)
 
     async def prepare(self, visits: Sequence[Visit]) -> None:
