@@ -8,7 +8,7 @@ from typing import Any
 _SIZE = 8.5
 _SIDES = ((1, -1), (-1, 1), (1, 1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))
 _AWAY, _STEPS = 6.0, 24
-_ON_LABEL, _ON_POINT, _ON_LINE = 100.0, 20.0, 1.0
+_ON_LABEL, _OUTSIDE, _ON_POINT, _ON_LINE = 100.0, 50.0, 20.0, 1.0
 
 Pair = tuple[float, float]
 Box = tuple[float, float, float, float]
@@ -16,7 +16,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class LabelledLine:
-    """Points in data coordinates, and a label for each."""
+    """Points in data coordinates, and a label for each, which may be empty."""
 
     points: Sequence[Pair]
     labels: Sequence[str]
@@ -32,8 +32,12 @@ def write_labels(axes: Any, lines: Sequence[LabelledLine]) -> None:
     taken: list[Box] = []
     for line, spots in zip(lines, shown, strict=True):
         for label, point, spot in zip(line.labels, line.points, spots, strict=True):
+            if not label:
+                continue
             boxes = [_box(spot, side, label, scale) for side in _SIDES]
-            costs = [_cost(box, taken, points, path) for box in boxes]
+            costs = [
+                _cost(box, taken, points, path) + _OUTSIDE * (not _holds(axes.bbox, box)) for box in boxes
+            ]
             best = costs.index(min(costs))
             taken.append(boxes[best])
             _write(axes, label, point, _SIDES[best], line.colour)
@@ -67,6 +71,10 @@ def _cost(box: Box, taken: Sequence[Box], points: Sequence[Pair], path: Sequence
     labels = sum(box[0] < one[2] and one[0] < box[2] and box[1] < one[3] and one[1] < box[3] for one in taken)
     cost = _ON_LABEL * labels + _ON_LINE * sum(_inside(spot, box, 1.0) for spot in path)
     return cost + _ON_POINT * sum(_inside(point, box, 4.0) for point in points)
+
+
+def _holds(frame: Any, box: Box) -> bool:
+    return bool(frame.x0 <= box[0] and frame.y0 <= box[1] and box[2] <= frame.x1 and box[3] <= frame.y1)
 
 
 def _inside(spot: Pair, box: Box, margin: float) -> bool:

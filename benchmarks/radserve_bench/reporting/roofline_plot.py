@@ -4,10 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from radserve_bench.reporting.labels import LabelledLine, write_labels
 from radserve_bench.reporting.look import AMBER, BLUE, INK, PALE, picture, plain_numbers
 
-_ROOM_BELOW = 0.35
-"""Of the height from the lowest point to the top, for the labels that hang from points."""
+_ROOM_BELOW = 0.2
+"""Of the height from the lowest point to the top, for labels below points."""
+
+_ABOVE = "\nAbove 100 %: in narrower numbers than the limit's, or the limit was measured on a busy machine"
+_WORD = 6.0
+"""The name of the arithmetic roof stands over the last so-many-fold of the intensities."""
 
 
 class Limited(Protocol):
@@ -45,7 +50,10 @@ def draw_roofline(
         roof = [low * bytes_per_s / unit, flops / unit, flops / unit]
         axes.plot([low, ridge, high], roof, color=INK, linewidth=1.6, zorder=2)
         for point in points:
-            _draw_point(axes, point, unit)
+            colour = _colour(point)
+            x, y = point.intensity_flop_per_byte, point.achieved_flops / unit
+            axes.vlines(x, y, point.limit_flops / unit, color=colour, linewidth=1, alpha=0.4)
+            axes.plot(x, y, "o", color=colour, markersize=6, zorder=3)
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlim(low, high)
@@ -55,23 +63,30 @@ def draw_roofline(
         axes.grid(color=PALE, linewidth=1)
         axes.set_axisbelow(True)
         plain_numbers(axes.xaxis, axes.yaxis)
-        axes.set(xlabel="FLOP for each byte read from memory", ylabel=name)
+        above = _ABOVE if any(one.share > 1 for one in points) else ""
+        axes.set(xlabel=f"FLOP for each byte read from memory{above}", ylabel=name)
         memory, arithmetic = (
             f"memory: {bytes_per_s / 1e9:,.0f} GB/s",
             f"arithmetic: {flops / unit:,.0f} {name}",
         )
         _write(axes, memory, (ridge, flops / unit), INK, (-6, 5), ha="right", va="bottom")
         _write(axes, arithmetic, (high, flops / unit), INK, (-4, 5), ha="right", va="bottom")
+        drawing.draw_without_rendering()  # the axes are where they stay
+        corners = list(zip([low, ridge, high], roof, strict=True))
+        word = [(high / _WORD, 1.15 * flops / unit), (high, 1.15 * flops / unit)]
+        obstacles = [LabelledLine(line, [""] * len(line), INK) for line in (corners, word)]
+        write_labels(axes, [*obstacles, *(_labelled(point, unit) for point in points)])
 
 
-def _draw_point(axes: Any, point: Limited, unit: float) -> None:
-    """With a thin line up to its limit, and the share of it that was reached."""
-    colour = AMBER if point.name.startswith(("prefill", "vision")) else BLUE
-    x, y = point.intensity_flop_per_byte, point.achieved_flops / unit
-    axes.vlines(x, y, point.limit_flops / unit, color=colour, linewidth=1, alpha=0.4)
-    axes.plot(x, y, "o", color=colour, markersize=6, zorder=3)
-    told = f"{point.name}: {100 * point.share:.0f} %"
-    _write(axes, told, (x, y), colour, (4, -5), ha="left", va="top", rotation=-40, rotation_mode="anchor")
+def _labelled(point: Limited, unit: float) -> LabelledLine:
+    """From its limit down to what was reached, with the share that this is."""
+    x = point.intensity_flop_per_byte
+    ends = [(x, point.limit_flops / unit), (x, point.achieved_flops / unit)]
+    return LabelledLine(ends, ["", f"{point.name}: {100 * point.share:.0f} %"], _colour(point))
+
+
+def _colour(point: Limited) -> str:
+    return AMBER if point.name.startswith(("prefill", "vision")) else BLUE
 
 
 def _write(
