@@ -274,6 +274,19 @@ def test_a_price_gives_costs_and_none_gives_none() -> None:
     assert cost.rows[0][-3:] == ("–", "–", "–") and cost.rows[1][-3:] == ("36", "1.14", "114")
 
 
+def test_a_cost_is_not_of_a_load_under_which_requests_failed() -> None:
+    """Eight at once gave most tokens a second, and turned a third of the requests away."""
+    points = measured("server", 0.02, 0.002) + measured("server", 0.01, 0.001, load=8)
+    for point in points[3:]:
+        point.records = [
+            replace(one, error=None if at % 3 else "refused") for at, one in enumerate(point.records)
+        ]
+    cost = next(table for table in all_tables(document(points, SERVER)) if table.title == "Cost")
+    assert cost.rows[0][4] == "1 at once"
+    alone = next(table for table in all_tables(document(points[3:], SERVER)) if table.title == "Cost")
+    assert alone.rows[0][4] == "8 at once"
+
+
 def test_the_machine_is_named_only_for_what_was_seen_to_run_on_it() -> None:
     points = measured("server", 0.02, 0.002, usage=Usage(cpu_s=1.0)) + measured("torch", 0.06, 0.006)
     cost = next(table for table in all_tables(document(points)) if table.title == "Cost")

@@ -178,7 +178,8 @@ def error_table(document: Entry) -> Table:
 
 
 def cost_table(document: Entry) -> Table:
-    """In the shape in which training runs are compared: each target at the load at which it gave most tokens/s.
+    """In the shape in which training runs are compared: each target at the load at which it gave most tokens/s
+    without failures, if there is one.
 
     What it runs on is told where the target says it (`details`, "runs on") or its processes were measured here.
     """
@@ -187,7 +188,8 @@ def cost_table(document: Entry) -> Table:
         points = [one for one in document["points"] if one["target"] == target["name"]]
         for workload in dict.fromkeys(one["workload"] for one in points):
             here = [one for one in points if one["workload"] == workload]
-            best = max(here, key=lambda one: figure(one, "tokens_per_s") or 0.0)
+            sound = [one for one in here if not failed_much(one)]
+            best = max(sound or here, key=lambda one: figure(one, "tokens_per_s") or 0.0)
             figures = [_cell(best, key, median) for key in ("tokens_per_s", "gpu_power_w")]
             costs = [_cell(best, key, median) for key in ("cost_per_1000_answers", "cost_per_million_tokens")]
             price = _price(document, target["name"])
