@@ -29,6 +29,9 @@ def write_report(document: Mapping[str, Any], out: Path) -> None:
         if error.name != "matplotlib":
             raise
         print("no plots: pip install 'radserve[eval]'", file=sys.stderr)
+    pictures = [*PLOTS, *sorted(path.name for path in out.glob("roofline*.png"))]
+    with (out / TABLES).open("a", encoding="utf-8") as tables:
+        tables.writelines(f"\n![{name}]({name})\n" for name in pictures if (out / name).exists())
     if cut := document["interrupted"]:
         told = f"{cut['done']} of {cut['planned']} points are finished, and kept"
         print(f"interrupted in {cut['at']}: {told}", file=sys.stderr)

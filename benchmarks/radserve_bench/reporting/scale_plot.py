@@ -73,16 +73,17 @@ def draw_scale(document: Entry, path: Path) -> None:
 
 
 def _draw(axes: Any, pairs: Sequence[tuple[float, Entry]], key: str, colours: Mapping[str, str]) -> None:
+    top = 0.0
     for target, colour in colours.items():
         known = [(value, figure(one, key)) for value, one in pairs if one["target"] == target]
         own = sorted((value, found) for value, found in known if found is not None)
         if own:
+            top = max(top, *(found for _, found in own))
             axes.plot(
                 *zip(*own, strict=True), "-o", color=colour, linewidth=1.8, markersize=4.5, label=target
             )
     axes.set_xscale("log", base=2)
-    axes.set_ylim(bottom=0)
-    axes.margins(y=0.15)
+    axes.set_ylim(0, 1.12 * top or 1.0)
     axes.grid(color=PALE, linewidth=1)
     axes.set_axisbelow(True)
     values = sorted({value for value, _ in pairs})

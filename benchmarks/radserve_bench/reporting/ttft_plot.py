@@ -13,6 +13,9 @@ _COLUMNS, _MOST_PANELS = 2, 6
 _STYLES = ("-", "--", "-.", ":")
 """As many loads are drawn in a panel: the least, the most, and those between them evenly."""
 
+_PANEL_IN, _LETTER_IN, _HANDLE_IN = 5.0, 0.07, 0.5
+"""Inches: a panel's width; a letter of its legend; the line before a name."""
+
 
 def draw_ttft(document: Entry, path: Path) -> None:
     """A panel a workload; a curve a target (colour) and load (line), from the 1st to the 99th per cent."""
@@ -64,8 +67,14 @@ def _draw_panel(
         columnspacing=1.2,
         loc="upper left",
         bbox_to_anchor=(-0.08, -0.15),
-        ncols=min(3, len(loads)),
+        ncols=_legend_columns(axes, len(loads)),
     )
+
+
+def _legend_columns(axes: Any, loads: int) -> int:
+    """As many as fit under a panel: names of targets may be long."""
+    longest = max((len(name) for name in axes.get_legend_handles_labels()[1]), default=0)
+    return max(1, min(3, loads, int(_PANEL_IN / (_LETTER_IN * longest + _HANDLE_IN))))
 
 
 def _chosen(loads: Sequence[Load]) -> list[Load]:
