@@ -55,8 +55,8 @@ def add_size_word(words: Any) -> None:
 
 
 def _size(given: argparse.Namespace) -> None:
-    from radserve_bench.sizing import MIX, Need, engine_of, read_limits, size
-    from radserve_bench.sizing_report import json_report, text_report
+    from radserve_bench.sizing.reckoning import MIX, Need, engine_of, read_limits, size
+    from radserve_bench.sizing.report import json_report, text_report
 
     need = Need(
         given.studies_per_hour,

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from radserve_bench.reporting.pages import PAGES, renewed
+from radserve_bench.pages import PAGES, renewed
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_the_tables_of_a_page_are_those_of_code_and_results(page, monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[2])
-    assert page.read_text() == renewed(page), "run python -m radserve_bench.reporting.pages"
+    assert page.read_text() == renewed(page), "run python -m radserve_bench.pages"

@@ -2,14 +2,12 @@
 
 import argparse
 import json
-from pathlib import Path
 
 import pytest
 
 from radserve_bench.errors import BenchError
-from radserve_bench.sizing import MIX, UTILISATION, Need, engine_of, read_limits, size
-from radserve_bench.sizing_page import fill
-from radserve_bench.sizing_report import cost, json_report, text_report
+from radserve_bench.sizing.reckoning import MIX, UTILISATION, Need, engine_of, read_limits, size
+from radserve_bench.sizing.report import cost, json_report, text_report
 from radserve_client.errors import RadserveError
 from radserve_client.size_command import add_size_word
 from radserve_engines.errors import PlanError
@@ -161,13 +159,3 @@ def test_nonsense_on_the_command_line_is_wrong_usage(command, words):
 
 def test_the_default_mix_is_measured(engine):
     assert size(Need(100, MIX), engine, read_limits()).cores == 1
-
-
-def test_the_page_s_tables_are_those_of_the_kept_figures(pytestconfig):
-    page = Path(pytestconfig.rootpath / "docs/sizing.md").read_text("utf-8")
-    assert fill(page, read_limits()) == page, "run: python -m radserve_bench.sizing_page"
-
-
-def test_a_page_without_one_of_its_tables_is_refused():
-    with pytest.raises(BenchError, match="must have these tables"):
-        fill("<!-- table: hospitals -->\n<!-- end -->\n", read_limits())

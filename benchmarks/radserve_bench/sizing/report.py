@@ -6,7 +6,7 @@ from typing import Any
 
 from radserve_bench.gateway_limits.tables import percent
 from radserve_bench.reporting.table import Table
-from radserve_bench.sizing import UTILISATION, Sizing
+from radserve_bench.sizing.reckoning import UTILISATION, Sizing
 from radserve_engines.planning.roofline import EXPECTED
 
 

@@ -1,17 +1,13 @@
-"""`python -m radserve_bench.sizing_page`: fills the tables of docs/sizing.md, between their marks, from the figures."""
+"""The tables of docs/sizing.md."""
 
-import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from radserve_bench.errors import BenchError
 from radserve_bench.gateway_limits.tables import question_table, replica_table, stream_table, triton_table
 from radserve_bench.reporting.table import Table
-from radserve_bench.sizing import MIX, Need, engine_of, read_limits, size
-from radserve_bench.sizing_report import hospital_table, kind_table
+from radserve_bench.sizing.reckoning import MIX, Need, engine_of, size
+from radserve_bench.sizing.report import hospital_table, kind_table
 
-PAGE = Path("docs/sizing.md")
 HOSPITALS = (50, 200, 1000)
 _MODEL, _GPU, _PRECISION, _IMAGE = "qwen2.5-vl-7b", "H100", "fp8", (896, 896)
 _MIXES: Mapping[str, Mapping[str, float]] = {
@@ -20,19 +16,10 @@ _MIXES: Mapping[str, Mapping[str, float]] = {
     "X-rays, JPEG 2000": {"xray-j2k": 1.0},
     "CT series of 20 slices": {"series": 1.0},
 }
-_MARKED = re.compile(r"(<!-- table: (?P<name>[a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def fill(page: str, limits: Mapping[str, Any]) -> str:
-    """The page with its tables made anew. Raises BenchError for a mark that names no table, or is missing."""
-    tables = _tables(limits)
-    named = [match["name"] for match in _MARKED.finditer(page)]
-    if sorted(named) != sorted(tables):
-        raise BenchError(f"the page must have these tables: {', '.join(tables)}; it has {', '.join(named)}")
-    return _MARKED.sub(lambda match: f"{match[1]}{tables[match['name']].markdown()}\n{match[3]}", page)
-
-
-def _tables(limits: Mapping[str, Any]) -> dict[str, Table]:
+def sizing_tables(limits: Mapping[str, Any]) -> dict[str, Table]:
+    """By the name that the page has for each; `limits` as `read_limits` gives them."""
     engine = engine_of(_MODEL, _GPU, _PRECISION, _IMAGE)
     hospitals = {f"{one:,} studies/h": size(Need(one, MIX), engine, limits) for one in HOSPITALS}
     largest = max(HOSPITALS)
@@ -46,7 +33,3 @@ def _tables(limits: Mapping[str, Any]) -> dict[str, Table]:
         "triton": triton_table(limits),
         "replicas": replica_table(limits),
     }
-
-
-if __name__ == "__main__":
-    PAGE.write_text(fill(PAGE.read_text("utf-8"), read_limits()), "utf-8")

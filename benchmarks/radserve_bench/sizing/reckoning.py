@@ -32,8 +32,8 @@ MIX: Mapping[str, float] = {"xray": 0.25, "xray-j2k": 0.2, "ct": 0.25, "ct-j2k":
 _FURTHER = "further"
 _SERIES, _SERIES_IMAGES = "series", 20
 _PLACES = (
-    Path(__file__).parent / "data" / "gateway-limits.json",
-    Path(__file__).parents[1] / "results" / "gateway-limits.json",
+    Path(__file__).parents[1] / "data" / "gateway-limits.json",
+    Path(__file__).parents[2] / "results" / "gateway-limits.json",
 )
 
 

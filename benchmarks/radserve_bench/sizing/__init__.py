@@ -1,0 +1,1 @@
+"""How many gateway cores and GPUs a hospital needs."""
