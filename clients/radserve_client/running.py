@@ -63,4 +63,6 @@ async def _addresses(process: asyncio.subprocess.Process) -> Server:
         if gateway and triton:
             return Server(gateway[1], triton[1])
     await process.wait()
-    raise RadserveError("the server did not start; `radserve doctor` says what is missing")
+    raise RadserveError(
+        "the server did not start; what it said stands above, and `radserve doctor` says what this machine lacks"
+    )
