@@ -33,6 +33,7 @@ class Wanted:
     wish: Wish = field(default_factory=Wish)
     checkpoint: Path | None = None
     model: str | None = None
+    trusted_keys: tuple[Path, ...] = ()
     slo: Slo = field(default_factory=Slo)
     price_per_hour: float | None = None
     out: Path = Path("runs/bench")
@@ -54,7 +55,7 @@ async def run_benchmark(wanted: Wanted) -> Outcome | None:
     Raises BenchError or RadserveError where nothing was measured, OSError for a folder that cannot be written.
     """
     plan, words = _plan(wanted)
-    options = Options(wanted.checkpoint, wanted.model, wanted.wish.timeout_s)
+    options = Options(wanted.checkpoint, wanted.model, wanted.wish.timeout_s, wanted.trusted_keys)
     _try_folder(wanted.out)
     allow_connections()
     run: Run | None = None

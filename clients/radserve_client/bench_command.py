@@ -48,6 +48,14 @@ def add_bench_word(words: Any) -> None:
     bench.add_argument("targets", nargs="*", metavar="TARGET", help="who is asked, in turn")
     add = bench.add_argument
     add("--compare", metavar="TARGET", help="one more; alone, the server is compared with it")
+    add(
+        "--trusted-keys",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="public key of an engine's folder, or folder of keys (RADSERVE_TRUSTED_KEYS)",
+    )
     add("--checkpoint", type=Path, metavar="DIR", help="what torch runs (default: the demo's)")
     add("--model", metavar="NAME", help="of endpoints (…/v1) that offer several")
     _add_load(bench)
@@ -158,6 +166,7 @@ def _wanted(given: argparse.Namespace) -> "Wanted":
         wish=Wish(**said, seed=given.seed),
         checkpoint=given.checkpoint,
         model=given.model,
+        trusted_keys=tuple(given.trusted_keys),
         slo=Slo(given.slo_ttft, given.slo_itl, given.slo_total),
         price_per_hour=given.price_per_hour,
         out=given.out or Path("runs/bench") / time.strftime("%Y%m%d-%H%M%S"),

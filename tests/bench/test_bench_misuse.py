@@ -57,6 +57,7 @@ def test_options_without_sense_or_effect_are_wrong_usage(words, told):
     [
         (["http://127.0.0.1:9", "--model", "tuned"], "--model"),
         (["http://127.0.0.1:9", "--checkpoint", "merged"], "--checkpoint"),
+        (["http://127.0.0.1:9", "--trusted-keys", "my.pub"], "--trusted-keys"),
         (["http://127.0.0.1:9", "triton"], "triton://host:port"),
         (["triton://127.0.0.1"], "port"),
         (["server", "127.0.0.1:8000"], "an engine's folder"),

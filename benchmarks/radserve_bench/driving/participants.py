@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from radserve_bench.errors import BenchError
@@ -35,11 +35,14 @@ class Participant:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`checkpoint` is the PyTorch baseline's (None: the demo's); `model` for endpoints that offer several."""
+    """`checkpoint` is the PyTorch baseline's (None: the demo's); `model` for endpoints that offer several;
+    `trusted_keys` are those whose engines are served besides the demo's.
+    """
 
     checkpoint: Path | None = None
     model: str | None = None
     timeout_s: float = 120.0
+    trusted_keys: tuple[Path, ...] = ()
 
 
 @asynccontextmanager
@@ -51,7 +54,7 @@ async def participants(words: Sequence[str], options: Options) -> AsyncIterator[
     _refuse_strangers(words, options)
     names = _names(words)
     others = {
-        name: open_target(word, name=name, **asdict(options))
+        name: _open_other(word, name, options)
         for word, name in zip(words, names, strict=True)
         if word != TRITON and not _is_server(word)
     }
@@ -60,8 +63,7 @@ async def participants(words: Sequence[str], options: Options) -> AsyncIterator[
         triton_url = ""
         for word, name in zip(words, names, strict=True):
             if _is_server(word):
-                folder = () if word == SERVER else ("--engine", word)
-                server = await stack.enter_async_context(running_server("--allow-ungated", *folder))
+                server = await stack.enter_async_context(running_server(*_serving(word, options)))
                 triton_url, key = server.triton_url, os.environ.get(KEY_VARIABLE)
                 targets.append(ServerTarget(name, server.url, key, timeout_s=options.timeout_s))
             elif word == TRITON:
@@ -80,6 +82,18 @@ def _is_server(word: str) -> bool:
     return word == SERVER or Path(word).is_dir()
 
 
+def _open_other(word: str, name: str, options: Options) -> Target:
+    return open_target(
+        word, name=name, model=options.model, checkpoint=options.checkpoint, timeout_s=options.timeout_s
+    )
+
+
+def _serving(word: str, options: Options) -> list[str]:
+    """What `radserve up` is told."""
+    keys = [part for key in options.trusted_keys for part in ("--trusted-keys", str(key))]
+    return ["--allow-ungated", *keys, *([] if word == SERVER else ["--engine", word])]
+
+
 def _refuse_vain(words: Sequence[str], options: Options) -> None:
     """What would have no effect, and what cannot be found, before anything is started."""
     for place, word in enumerate(words):
@@ -87,6 +101,8 @@ def _refuse_vain(words: Sequence[str], options: Options) -> None:
             raise BenchError(f"{TRITON} is that of a server named before it: name one, or triton://host:port")
         if word != SERVER and _is_server(word):
             read_manifest(Path(word))
+    if options.trusted_keys and not any(map(_is_server, words)):
+        raise BenchError("--trusted-keys are for the server of an engine's folder, and no target is one")
     if options.checkpoint and TORCH not in words:
         raise BenchError(f"--checkpoint is what {TORCH} runs, and {TORCH} is not among the targets")
     if options.model and not any(word.rstrip("/").endswith("/v1") for word in words):
