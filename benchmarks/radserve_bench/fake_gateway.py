@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
-from radserve_bench.errors import BenchError
+from radserve_client.running import running_child
 
 if TYPE_CHECKING:
     from radserve_server.embedded import Gateway
     from radserve_server.fake import FakeBackend
     from radserve_server.settings import Settings
 
-_START_S, _STOP_S = 60.0, 20.0
 _MOST_IMAGES = 32
 
 
@@ -40,7 +39,7 @@ class FakeGateway:
 async def running_fake_gateway(*options: str) -> AsyncIterator[str]:
     """The URL of one that is ready inside the block and gone after it; `options` are the command's.
 
-    Raises BenchError when it does not start, or ends ill.
+    Raises RadserveError when it does not start, or ends ill.
     """
     async with fake_gateway_process(*options) as gateway:
         yield gateway.url
@@ -50,31 +49,14 @@ async def running_fake_gateway(*options: str) -> AsyncIterator[str]:
 async def fake_gateway_process(*options: str, quiet: bool = False) -> AsyncIterator[FakeGateway]:
     """The same, with its process; a `quiet` one writes its log, but to nowhere."""
     level = () if "--log-level" in options else ("--log-level", "warning")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "radserve_bench.fake_gateway", "--port", "0", *level, *options),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL if quiet else None,
-    )
-    try:
-        try:
-            url = await asyncio.wait_for(_address(process), _START_S)
-        except TimeoutError as error:
-            raise BenchError(f"the fake gateway was not ready within {_START_S:g} s") from error
-        yield FakeGateway(url, process.pid)
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-        status = await asyncio.wait_for(process.wait(), _STOP_S)
-    if status:
-        raise BenchError(f"the fake gateway ended with status {status}")
+    words = ("-m", "radserve_bench.fake_gateway", "--port", "0", *level, *options)
+    async with running_child("the fake gateway", words, _address, quiet=quiet) as (url, pid):
+        yield FakeGateway(url, pid)
 
 
-async def _address(process: asyncio.subprocess.Process) -> str:
-    while process.stdout and (line := (await process.stdout.readline()).decode()):
-        if found := re.search(r"gateway\s+(http://\S+)", line):
-            return found[1]
-    raise BenchError("the fake gateway did not start; what it said stands above")
+def _address(said: str) -> str | None:
+    found = re.search(r"gateway\s+(http://\S+)", said)
+    return found[1] if found else None
 
 
 def main(words: Sequence[str]) -> int:

@@ -10,10 +10,10 @@ import httpx
 import psutil
 import pytest
 
-from radserve_bench.errors import BenchError
 from radserve_bench.fake_gateway import fake_gateway_process, running_fake_gateway
 from radserve_bench.imaging.codecs import NATIVE, write
 from radserve_bench.imaging.objects import ct
+from radserve_client.errors import RadserveError
 
 
 def question(**more):
@@ -70,7 +70,7 @@ async def test_its_core_is_its_workers_too():
 
 
 async def test_what_cannot_start_says_so(capfd):
-    with pytest.raises(BenchError, match="did not start"):
+    with pytest.raises(RadserveError, match="did not start"):
         async with running_fake_gateway("--max-runing", "3"):
             pass
     assert "max-runing" in capfd.readouterr().err
