@@ -187,3 +187,31 @@ async def ended(*words: str) -> tuple[int, str]:
     )
     _, err = await process.communicate()
     return process.returncode, err.decode()
+
+
+async def test_a_run_that_cannot_go_on_keeps_what_is_finished(tmp_path):
+    """The third answer and all after it come without usage, and their tokens cannot be counted."""
+    asked = 0
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        nonlocal asked
+        await request.read()
+        if request.path == "/v1/models":
+            return web.json_response({"data": [{"id": "m"}]})
+        asked += 1
+        usage = {"usage": {"prompt_tokens": 3, "completion_tokens": 1}} if asked <= 4 else {}
+        events = [
+            {"choices": [{"delta": {"content": "yes"}}]},
+            {"choices": [{"delta": {}, "finish_reason": "stop"}], **usage},
+        ]
+        text = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+        return web.Response(text=text, content_type="text/event-stream")
+
+    async with serving(answer) as url:
+        words = ("--workload", "text", "--closed", "1", "--requests", "1", "--rounds", "9", "--tokens", "1")
+        status, err = await ended(f"{url}/v1", *words, "--out", str(tmp_path))
+    assert status == 1 and "usage" in err.splitlines()[-1] and "Traceback" not in err
+    document = json.loads((tmp_path / "report.json").read_text())
+    cut = document["interrupted"]
+    assert (cut["done"], cut["planned"]) == (2, 9) and "usage" in cut["why"]  # after a probe and the warm-up
+    assert len(document["points"][0]["metrics"]["ttft_p50_ms"]["values"]) == 2

@@ -25,15 +25,15 @@ _FIGURES = (
     ("goodput", "goodput_per_s", median),
 )
 _USAGE = (
-    ("tokens an answer", "tokens_per_answer", count),
-    ("an event", "tokens_per_event", median),
+    ("tokens/answer", "tokens_per_answer", count),
+    ("tokens/event", "tokens_per_event", median),
     ("stream, tokens/s", "stream_tokens_per_s", median),
-    ("CPU s an answer", "cpu_s_per_answer", median),
-    ("cores in use", "cpu_cores", median),
+    ("CPU s/answer", "cpu_s_per_answer", median),
+    ("cores", "cpu_cores", median),
     ("memory, MiB", "memory_mib", median),
     ("GPU, MiB", "gpu_memory_mib", median),
     ("GPU, W", "gpu_power_w", median),
-    ("J an answer", "energy_j_per_answer", median),
+    ("J/answer", "energy_j_per_answer", median),
 )
 _OPEN = (
     ("visits/s offered", "offered_per_s", median),
