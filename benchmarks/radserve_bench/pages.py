@@ -41,9 +41,12 @@ def _readme() -> Tables:
 
 
 def _benchmark() -> Tables:
-    """One row a figure: its key in report.json, its unit and its formula."""
+    """One row a figure: its key in report.json, its unit and its formula; and what `radserve bench --scale` said."""
     rows = [f"| `{metric.key}` | {metric.unit} | {metric.formula} |" for metric in METRICS]
-    return {"metrics": "\n".join(["| figure | unit | formula |", "| --- | --- | --- |", *rows])}
+    metrics = "\n".join(["| figure | unit | formula |", "| --- | --- | --- |", *rows])
+    document = _kept("scale/report.json")
+    grown = [figure_table(name, points).markdown() for name, points in families(document).items()]
+    return {"metrics": metrics, "scale": "\n\n".join([heading(document).split("\n\n")[0], *grown])}
 
 
 def _load_tests() -> Tables:

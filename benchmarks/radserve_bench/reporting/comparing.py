@@ -23,15 +23,15 @@ _RATIOS = (
 
 
 def compare(found: Mapping[Place, Rounds], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Ratios of the first target to each other, one entry a figure, workload and load."""
+    """Ratios of each target to those after it, one entry a figure, workload and load."""
     entries = []
-    for other in names[1:]:
-        for workload, load, ours, theirs in _beside(found, names[0], other):
+    for first, other in combinations(names, 2):
+        for workload, load, ours, theirs in _beside(found, first, other):
             for key, title, figure, less in _RATIOS:
                 pairs = _pair(ours, theirs, figure)
                 estimate = ratio([(b, a) for a, b in pairs] if less else pairs)
                 if estimate:
-                    about = {"figure": key, "title": title, "first": names[0], "other": other}
+                    about = {"figure": key, "title": title, "first": first, "other": other}
                     entries.append(_entry(about, workload, load, estimate))
     return entries
 

@@ -12,7 +12,7 @@ _ROOM_BELOW = 0.2
 
 _ABOVE = "\nAbove 100 %: in narrower numbers than the limit's, or the limit was measured on a busy machine"
 _WORD = 6.0
-"""The name of the arithmetic roof stands over the last so-many-fold of the intensities."""
+"""The name of the arithmetic roof stands over so-many-fold of the intensities from the ridge on."""
 
 
 class Limited(Protocol):
@@ -70,10 +70,10 @@ def draw_roofline(
             f"arithmetic: {flops / unit:,.0f} {name}",
         )
         _write(axes, memory, (ridge, flops / unit), INK, (-6, 5), ha="right", va="bottom")
-        _write(axes, arithmetic, (high, flops / unit), INK, (-4, 5), ha="right", va="bottom")
+        _write(axes, arithmetic, (ridge, flops / unit), INK, (6, 5), ha="left", va="bottom")
         drawing.draw_without_rendering()  # the axes are where they stay
         corners = list(zip([low, ridge, high], roof, strict=True))
-        word = [(high / _WORD, 1.15 * flops / unit), (high, 1.15 * flops / unit)]
+        word = [(ridge, 1.15 * flops / unit), (_WORD * ridge, 1.15 * flops / unit)]
         obstacles = [LabelledLine(line, [""] * len(line), INK) for line in (corners, word)]
         write_labels(axes, [*obstacles, *(_labelled(point, unit) for point in points)])
 

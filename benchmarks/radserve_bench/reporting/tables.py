@@ -136,7 +136,7 @@ def usage_table(name: str, points: Sequence[Entry]) -> Table:
 
 
 def ratio_table(document: Entry) -> Table:
-    """How many times better the first target is than each other; answers/s only where tokens/s do not say the same."""
+    """How many times better each target is than those after it; answers/s only where tokens/s do not say the same."""
     places: dict[tuple[str, ...], dict[str, str]] = {}
     for one in (*document["ratios"], *document["differences"]):
         place = (f"{one['first']} / {one['other']}", one["workload"], str(load(one)))
