@@ -150,7 +150,9 @@ def ratio_table(document: Entry) -> Table:
 
 
 def _ratio_notes(document: Entry) -> Iterator[str]:
-    """What must be known of a point before its ratios are believed."""
+    """What must be known before ratios and differences are believed."""
+    if document["differences"]:
+        yield "What the gateway adds is the images' upload, decoding, window and resize as well: Triton gets pixels."
     for point in document["points"]:
         who = f"{point['target']} ({load(point)}, {point['workload']})"
         if failed_much(point):
