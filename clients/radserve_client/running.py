@@ -78,7 +78,9 @@ async def _listen(process: asyncio.subprocess.Process, name: str, read: Callable
         if (found := read(said)) is not None:
             return found
     await process.wait()
-    raise RadserveError(f"{name} did not start; what it said stands above, and `radserve doctor` says what is missing")
+    raise RadserveError(
+        f"{name} did not start; what it said stands above, and `radserve doctor` says what is missing"
+    )
 
 
 def _addresses(said: str) -> Server | None:
