@@ -52,25 +52,13 @@ def ratios(rows: list[dict[str, Any]]) -> dict[tuple[int, str, str], float]:
 @pytest.mark.timeout(240)
 def test_all_three_agree_within_a_tenth_on_a_known_schedule() -> None:
     """Asked once more if they do not: a neighbour may have had the machine."""
-    words = [
-        "--fake",
-        "250:25",
-        "--requests",
-        "10",
-        "--tokens",
-        "6",
-        "--rounds",
-        "1",
-        "--concurrency",
-        "1",
-        "4",
-    ]
+    words = ["--fake", "250:25", "--requests", "12", "--tokens", "6", "--rounds", "1", "--concurrency", "4"]
     for _ in range(2):
         rows = rows_of(asyncio.run(measure(make_parser().parse_args(words))))
         assert all(row["failed"] == 0 and row["requests"] >= 4 for row in rows)
         assert all(0.9 < row["ttft_over_server"] < 1.1 for row in rows)
         found = ratios(rows)
-        assert len(found) == 8
+        assert len(found) == 4
         if all(0.9 < one < 1.1 for one in found.values()):
             return
     pytest.fail(f"not within a tenth: {found}")

@@ -16,6 +16,8 @@ import psutil
 import pytest
 from aiohttp import web
 
+from radserve_client.cli import main
+
 BENCH = (sys.executable, "-m", "radserve_client", "bench")
 BRIEF = ("--workload", "text", "--closed", "1", "--requests", "1", "--rounds", "1", "--tokens", "4")
 
@@ -47,9 +49,10 @@ def gateway() -> Iterator[tuple[str, int]]:
         (["--open", "1", "--requests", "4"], "--seconds"),
     ],
 )
-def test_options_without_sense_or_effect_are_wrong_usage(words, told):
-    done = said("http://127.0.0.1:9", *words)
-    assert done.returncode == 2 and told in done.stderr
+def test_options_without_sense_or_effect_are_wrong_usage(words, told, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "http://127.0.0.1:9", *words])
+    assert ended.value.code == 2 and told in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -66,10 +69,11 @@ def test_options_without_sense_or_effect_are_wrong_usage(words, told):
         (["http://127.0.0.1:9"], "refused"),
     ],
 )
-def test_what_cannot_be_measured_is_told_in_a_line_before_anything_is_started(words, told, tmp_path):
+def test_what_cannot_be_measured_is_told_in_a_line_before_anything_is_started(words, told, tmp_path, capsys):
     began = time.monotonic()
-    done = said(*words, "--out", str(tmp_path))
-    assert done.returncode == 1 and told in done.stderr and len(done.stderr.splitlines()) == 1
+    assert main(["bench", *words, "--out", str(tmp_path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
     assert time.monotonic() - began < 10 and not list(tmp_path.iterdir())
 
 

@@ -16,6 +16,8 @@ from radserve_bench.driving.run import Plan, Run
 from radserve_bench.record import Load
 from radserve_bench.targets.fake import FakeTarget
 from radserve_bench.workloads.catalogue import workload_named
+from radserve_bench.workloads.kinds import slices_of, talk
+from radserve_bench.workloads.mixture import Mixture, Share
 
 
 def cell(amount=1, requests=2, tokens=2):
@@ -71,13 +73,14 @@ async def test_an_interruption_keeps_finished_points_and_finished_requests(tmp_p
 async def test_targets_of_a_round_are_asked_the_same_with_other_pixels():
     """The same kinds at the same times, so that a ratio is not one of two draws; but no pixels twice in a run."""
     drawn = []
-    morning = workload_named("morning")
+    shares = [Share(talk(), 0.5), Share(slices_of(side=64), 0.5)]
+    mixed = Mixture("mixed", "", shares, stat=0.1)
 
     class Seen:
         name, description, arrivals = "seen", "", "poisson"
 
         def visits(self, seed, pixels=None):
-            drawn.append((seed, pixels, [visit.kind for visit in islice(morning.visits(seed, pixels), 30)]))
+            drawn.append((seed, pixels, [visit.kind for visit in islice(mixed.visits(seed, pixels), 30)]))
             return workload_named("text").visits(seed, pixels)
 
     cells = tuple(Cell(Seen(), Load("open", 200.0 * place), Amount(seconds=0.05)) for place in (1, 2))
