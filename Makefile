@@ -2,11 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
-
 .PHONY: demo test lint format conformance bench regression imaging-bench clean
 demo: .venv/serving
 	$(BIN)/radserve demo
-test: .venv/testing .venv-aiperf/ready lint
+test: .venv/testing
+	$(MAKE) --jobs=2 lint .venv-aiperf/ready
 	$(BIN)/pytest
 lint: .venv/testing
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import statistics
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from radserve_bench.aiperf import Asked, Call, export, find_aiperf, read_export,
 from radserve_bench.aiperf.__main__ import main
 from radserve_bench.aiperf.exporting import name_and_policy, question_on_slices
 from radserve_bench.errors import BenchError
-from radserve_bench.fake_gateway import running_fake_gateway
 from radserve_client.running import running_server
 from radserve_engines.assets import demo_engine
 from radserve_imaging import ImagePolicy, render
@@ -119,23 +117,6 @@ def test_what_is_no_export_is_refused(tmp_path: Path) -> None:
     write_export(tmp_path, [{"metadata": {}}])
     with pytest.raises(BenchError, match="not of an aiperf known here"):
         read_export(tmp_path)
-
-
-@needs_aiperf
-async def test_a_known_schedule_and_its_failures_are_found(tmp_path: Path) -> None:
-    options = ("--first-ms", "200", "--token-ms", "20", "--fail-every", "20", "--image-side", "224")
-    export(question_on_slices(24, "Well?"), POLICY, tmp_path)
-    async with running_fake_gateway(*options) as url:
-        call = Call(url, "fake-vqa", tmp_path / "in.jsonl", tmp_path / "out", demo_engine(), 4, 60, tokens=8)
-        await asyncio.to_thread(run_aiperf, call, 100)
-    point = read_export(call.out)
-    answered = [record for record in point.records if record.answered]
-    assert len(point.records) == 60 and len(answered) == 57
-    assert {record.tokens for record in answered} == {8}
-    ttft_ms = statistics.median(1e3 * (record.ttft_s or 0) for record in answered)
-    itl_ms = statistics.median(1e3 * (record.itl_s or 0) for record in answered)
-    assert 200 <= ttft_ms < 220
-    assert itl_ms == pytest.approx(20, rel=0.1)
 
 
 @needs_aiperf

@@ -1,6 +1,5 @@
 """benchmarks/locustfile.py, run by locust itself: without a head, by stages, and from its web page."""
 
-import asyncio
 import itertools
 import json
 import re
@@ -19,8 +18,6 @@ from typing import Any
 
 import httpx
 import pytest
-
-from radserve_bench.fake_gateway import running_fake_gateway
 
 if find_spec("locust") is None:  # importing it would put gevent's sockets under every other test
     pytest.skip("locust is not installed: radserve[load] brings it", allow_module_level=True)
@@ -243,20 +240,6 @@ def test_the_web_page_starts_and_stops_readers_and_shows_ttft() -> None:
         page.post("/stop")
         until(lambda: page.get("/stats/requests").json()["state"] == "stopped")
         assert rows(page)["e2e", "later question"]["num_failures"] == 0
-
-
-async def test_a_gateway_of_known_schedule_with_one_failure_in_twenty(tmp_path: Path) -> None:
-    options = ("--first-ms", "200", "--token-ms", "20", "--fail-every", "20")
-    words = ("-u", "4", "-r", "4", "-t", "5s", "--questions", "3", "--tokens", str(TOKENS))
-    async with running_fake_gateway(*options) as url:
-        _, rows, records = await asyncio.to_thread(headless, url, tmp_path, *words)
-    answered = [one for one in records if not one["error"]]
-    assert len(records) > 30 and {one["tokens"] for one in answered} == {TOKENS}
-    assert 200 <= statistics.median(one["first_ms"] for one in answered) < 220
-    assert statistics.median(one["itl_ms"] for one in answered) == pytest.approx(20, rel=0.1)
-    failures = sum(row["num_failures"] for name, row in rows.items() if name.startswith("e2e"))
-    assert failures == pytest.approx(len(records) / 20, abs=1)
-    assert failures == len(records) - len(answered)
 
 
 def test_the_page_for_operators_names_no_option_that_is_not_there() -> None:

@@ -84,7 +84,7 @@ async def test_targets_of_a_round_are_asked_the_same_with_other_pixels():
             return workload_named("text").visits(seed, pixels)
 
     cells = tuple(Cell(Seen(), Load("open", 200.0 * place), Amount(seconds=0.05)) for place in (1, 2))
-    run = Run([FakeTarget(name, first_s=0.0) for name in "abc"], Plan(cells, rounds=2))
+    run = Run([FakeTarget(name, first_s=0.0) for name in "abc"], Plan(cells, rounds=3, warm_up=False))
     await run.execute()
     assert len({pixels for _, pixels, _ in drawn}) == len(drawn) == 3 * 2 * 3
     assert all(one[0] == two[0] == three[0] for one, two, three in batched(drawn))
