@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -185,3 +188,21 @@ def gateway_before(backend: FakeBackend, **settings: Any) -> Iterator[Gateway]:
 def start_gateway() -> Callable[..., AbstractContextManager[Gateway]]:
     """`with start_gateway(FakeBackend(first_delay_s=0.08), max_running=4) as gateway`: settings as of radserve up."""
     return gateway_before
+
+
+@contextmanager
+def running_command(*options: str) -> Iterator[str]:
+    command = [sys.executable, "-m", "radserve_bench.fake_gateway", "--port", "0", "--log-level", "warning"]
+    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
+        line = next(line for line in iter(process.stdout.readline, "") if "http://" in line)
+        try:
+            yield line[line.index("http://") :].split()[0]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def fake_gateway() -> Callable[..., AbstractContextManager[str]]:
+    """A gateway before the fake engine in a process of its own, by its command's options: its address."""
+    return running_command

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -19,19 +18,6 @@ from radserve_client.bench_command import _wanted, add_bench_word
 from radserve_client.cli import main
 
 _FIRST_MS, _TOKEN_MS = 80.0, 10.0
-
-
-@contextmanager
-def fake_gateway(*options: str) -> Iterator[str]:
-    command = [sys.executable, "-m", "radserve_bench.fake_gateway", "--port", "0", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        line = next(line for line in iter(process.stdout.readline, "") if "http://" in line)
-        yield line[line.index("http://") :].split()[0]
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
-        process.stdout.close()
 
 
 def bench(*words: str) -> list[str]:
@@ -52,7 +38,7 @@ def metric(document, key, over_rounds="median", **which):
 
 
 @pytest.fixture(scope="module")
-def scheduled() -> Iterator[str]:
+def scheduled(fake_gateway) -> Iterator[str]:
     options = ("--first-ms", f"{_FIRST_MS:g}", "--token-ms", f"{_TOKEN_MS:g}")
     with fake_gateway(*options) as url:
         yield url
@@ -100,7 +86,7 @@ def own_ttft(url: str) -> tuple[float, float]:
     return total, number
 
 
-def test_one_error_in_twenty_is_five_per_cent_and_raises_no_throughput(scheduled, tmp_path):
+def test_one_error_in_twenty_is_five_per_cent_and_raises_no_throughput(scheduled, fake_gateway, tmp_path):
     load = ("--workload", "text", "--closed", "10", "--requests", "100", "--tokens", "4", "--rounds", "1")
     sound = run(scheduled, *load, "--out", str(tmp_path / "sound"))
     options = ("--first-ms", f"{_FIRST_MS:g}", "--token-ms", f"{_TOKEN_MS:g}", "--fail-every", "20")

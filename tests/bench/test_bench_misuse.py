@@ -29,12 +29,9 @@ def said(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def gateway() -> Iterator[tuple[str, int]]:
-    command = [sys.executable, "-m", "radserve_bench.fake_gateway", "--port", "0", "--first-ms", "20"]
-    with subprocess.Popen([*command, "--log-level", "warning"], stdout=subprocess.PIPE, text=True) as process:
-        line = next(line for line in iter(process.stdout.readline, "") if "http://" in line)
-        yield line[line.index("http://") :].split()[0], process.pid
-        process.send_signal(signal.SIGTERM)
+def gateway(fake_gateway) -> Iterator[str]:
+    with fake_gateway("--first-ms", "20") as url:
+        yield url
 
 
 @pytest.mark.parametrize(
@@ -79,14 +76,14 @@ def test_what_cannot_be_measured_is_told_in_a_line_before_anything_is_started(wo
 
 def test_a_report_has_a_folder_that_can_be_written(gateway, tmp_path):
     (tmp_path / "file").write_text("")
-    done = said(gateway[0], *BRIEF, "--out", str(tmp_path / "file"))
+    done = said(gateway, *BRIEF, "--out", str(tmp_path / "file"))
     assert done.returncode == 1 and str(tmp_path / "file") in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_new_report_does_not_keep_the_plots_of_an_old_one(gateway, tmp_path):
     (tmp_path / "scale.png").write_text("old")
     (tmp_path / "mine.png").write_text("kept")
-    assert said(gateway[0], *BRIEF, "--out", str(tmp_path)).returncode == 0
+    assert said(gateway, *BRIEF, "--out", str(tmp_path)).returncode == 0
     assert not (tmp_path / "scale.png").exists() and (tmp_path / "mine.png").exists()
     assert "](ttft.png)" in (tmp_path / "report.md").read_text() and (tmp_path / "ttft.png").exists()
 
@@ -95,21 +92,21 @@ def test_who_reads_only_the_first_line_gets_no_traceback(gateway, tmp_path):
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
-        [*BENCH, gateway[0], *BRIEF, "--out", str(tmp_path)], stdout=write, stderr=subprocess.PIPE, text=True
+        [*BENCH, gateway, *BRIEF, "--out", str(tmp_path)], stdout=write, stderr=subprocess.PIPE, text=True
     )
     os.close(write)
     assert done.returncode == 141 and "Traceback" not in done.stderr and "Broken" not in done.stderr
 
 
 def test_a_terminal_of_ascii_is_written_to(gateway, tmp_path):
-    done = said(gateway[0], *BRIEF, "--out", str(tmp_path), PYTHONIOENCODING="ascii")
+    done = said(gateway, *BRIEF, "--out", str(tmp_path), PYTHONIOENCODING="ascii")
     assert done.returncode == 0 and json.loads(done.stdout.splitlines()[-1])["points"]
 
 
 def test_a_terminal_is_spared_the_json(gateway, tmp_path):
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        [*BENCH, gateway[0], *BRIEF, "--out", str(tmp_path)], stdout=theirs, stderr=subprocess.DEVNULL
+        [*BENCH, gateway, *BRIEF, "--out", str(tmp_path)], stdout=theirs, stderr=subprocess.DEVNULL
     ) as process:
         os.close(theirs)
         shown = b""
