@@ -24,7 +24,7 @@ Measure TTFT, throughput, what they cost, and where the time goes. A TARGET is
   triton                  Triton of the server named before it, asked directly
   triton://host:port      any Triton with the model clinical_vqa
   torch                   the PyTorch baseline: the checkpoint in transformers
-Without one: server torch. The first is compared with each of the others.
+Without one: server torch. Each is compared with those named after it.
 """
 _EPILOG = """\
 Latencies of open load count from when a request was due. RADSERVE_API_KEY goes

@@ -20,7 +20,8 @@ from radserve_engines.manifest import read_manifest
 from radserve_imaging import ImagePolicy, render
 
 pytest.importorskip("transformers", reason="the PyTorch baseline is not installed")
-from radserve_bench.targets.torch import TorchTarget, render_visit
+from radserve_bench.targets.prepared import model_sees
+from radserve_bench.targets.torch import TorchTarget
 from radserve_bench.targets.torch_process import TorchProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -143,7 +144,7 @@ async def test_a_stack_is_shown_as_the_gateway_shows_it():
     ]
     policy = ImagePolicy()
     shown = [
-        render_visit(Visit("series", tuple(order), (), stack=True), policy) for order in (files, files[::-1])
+        model_sees(Visit("series", tuple(order), (), stack=True), policy) for order in (files, files[::-1])
     ]
     assert len(shown[0]) == len(shown[1]) < len(files)
     assert all(np.array_equal(a, b) for a, b in zip(*shown, strict=True))

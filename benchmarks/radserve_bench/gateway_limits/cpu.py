@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from radserve_bench.metering.bystanders import busy_s
 from radserve_bench.metering.processes import cpu_of
 
 
@@ -54,16 +55,11 @@ class OthersClock:
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
-        self._then = _busy() - _own()
+        self._then = busy_s() - _own()
 
     def cores(self) -> float:
         """Seconds a second, since it was made."""
-        return max(0.0, (_busy() - _own() - self._then) / (time.perf_counter() - self._began))
-
-
-def _busy() -> float:
-    times = psutil.cpu_times()
-    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
+        return max(0.0, (busy_s() - _own() - self._then) / (time.perf_counter() - self._began))
 
 
 def _own() -> float:

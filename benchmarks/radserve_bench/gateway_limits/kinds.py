@@ -6,20 +6,19 @@ what the gateway does with them is the same.
 
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
-from radserve_bench.imaging.codecs import SYNTAXES, write
+from radserve_bench.imaging.codecs import SYNTAXES
 from radserve_bench.imaging.objects import Picture, ct, x_ray
 from radserve_bench.visit import ImageFile, Visit
 from radserve_bench.workloads.kinds import Files, series_of, slices_of, x_rays
-from radserve_bench.workloads.numbered import UID_PLACE, WINDOW_PLACE, WindowedFile, windowed_file
+from radserve_bench.workloads.numbered import WindowedFile, windowed_file
 from radserve_imaging import encode_png
 
 _QUESTION = ("What abnormality is seen in the image?",)
-_UID = f"1.2.826.0.1.3680043.8.498.{UID_PLACE.decode()}"
 _JPEG_2000 = next(syntax for syntax in SYNTAXES if syntax.name == "JPEG 2000")
 _PNG_SIDE = 448
 _IEND = 12  # bytes of a PNG's last chunk
@@ -65,11 +64,7 @@ def _screenshot() -> bytes:
 
 @cache
 def _compressed(make: Callable[[], Picture]) -> WindowedFile:
-    picture = make()
-    centre = float(picture.attributes["WindowCenter"])
-    marks = {"SOPInstanceUID": _UID, "WindowCenter": WINDOW_PLACE.decode()}
-    marked = replace(picture, attributes={**picture.attributes, **marks})
-    return windowed_file("jpeg2000.dcm", write(marked, _JPEG_2000), centre)
+    return windowed_file("jpeg2000.dcm", make(), _JPEG_2000)
 
 
 KINDS: Mapping[str, StudyKind] = {

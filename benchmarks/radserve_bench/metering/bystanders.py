@@ -21,16 +21,16 @@ class Bystanders:
 
     def start(self) -> None:
         """Begin to count."""
-        self._busy, self._own, self._began = _busy(), time.process_time(), time.perf_counter()
+        self._busy, self._own, self._began = busy_s(), time.process_time(), time.perf_counter()
 
     def stop(self, target_s: float) -> float:
         """Share of all the machine's processor time, 0 to 1, beyond `target_s`, the target's CPU seconds."""
         elapsed = time.perf_counter() - self._began
-        others = _busy() - self._busy - (time.process_time() - self._own) - target_s
+        others = busy_s() - self._busy - (time.process_time() - self._own) - target_s
         return min(max(others / (elapsed * (os.cpu_count() or 1)), 0.0), 1.0) if elapsed > 0 else 0.0
 
 
-def _busy() -> float:
+def busy_s() -> float:
     """CPU seconds of all cores since the machine was started, with those that a hypervisor took."""
     times = psutil.cpu_times()
     return float(sum(value for name, value in times._asdict().items() if name not in _IDLE))

@@ -24,18 +24,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from radserve_bench.errors import BenchError, Broken
 from radserve_bench.record import Description
+from radserve_bench.targets.prepared import model_sees
 from radserve_bench.targets.protocol import Reply
 from radserve_bench.targets.torch_messages import Answered, Ask, Failed, Prepare, Ready
 from radserve_bench.targets.torch_process import TorchProcess
 from radserve_bench.visit import Visit
 from radserve_engines.errors import EngineError
 from radserve_engines.manifest import read_manifest
-from radserve_imaging import ImagePolicy, ImagingError, render_object, render_series
+from radserve_imaging import ImagePolicy
 
 _WORKER = "radserve_bench.targets.torch_worker"
 _NOTES = {
@@ -86,7 +84,7 @@ class TorchTarget:
             paths = {question: self._path(visit, question) for question in visit.questions}
             if self._prepared.issuperset(paths.values()):
                 continue
-            images = await asyncio.to_thread(render_visit, visit, self._policy)
+            images = await asyncio.to_thread(model_sees, visit, self._policy)
             for question, path in paths.items():
                 reply = await self._running().call(Prepare(str(path), question, images))
                 if isinstance(reply, Failed):
@@ -150,16 +148,3 @@ class TorchSitting:
         split = {stage: 1e3 * (times[i + 1] - times[i]) for i, stage in enumerate(stages)}
         count = len(answered.times)
         return Reply(sent, first, answered.end, list(answered.times), answered.prompt_tokens, count, split)
-
-
-def render_visit(visit: Visit, policy: ImagePolicy) -> tuple[NDArray[np.uint8], ...]:
-    """What the model sees of it, as the gateway would show it: (H, W, 3) each. Raises BenchError naming the visit."""
-    files = visit.files
-    try:
-        if visit.stack:
-            found = list(render_series(lambda number: files[number].data, len(files), policy))
-        else:
-            found = [one for file in files for one in render_object(file.data, policy)]
-    except ImagingError as error:
-        raise BenchError(f"{visit.kind}: {error}") from error
-    return tuple(one.pixels for one in found)

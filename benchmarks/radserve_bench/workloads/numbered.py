@@ -5,7 +5,7 @@ enough to be seen in what the model sees. A compressed one cannot be changed so:
 """
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,16 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from radserve_bench.errors import BenchError
+from radserve_bench.imaging.codecs import Syntax, write
+from radserve_bench.imaging.objects import Picture
 from radserve_bench.visit import ImageFile
 
 DICOM = "application/dicom"
-UID_PLACE = b"1000000001"
-WINDOW_PLACE = b"123456.125"
+_UID_PLACE = b"1000000001"
+_WINDOW_PLACE = b"123456.125"
 """What a header is written with where a number will stand."""
+
+_UID = f"1.2.826.0.1.3680043.8.498.{_UID_PLACE.decode()}"
 
 _BITS = 32
 _ACROSS = 2 * _BITS
@@ -61,18 +65,20 @@ class WindowedFile:
         """The file with an instance UID of its own, and one of 4096 windows."""
         row, place = divmod(number, _WINDOW_STEPS)
         step = (place + _STRIDE * row) % _WINDOW_STEPS - _WINDOW_STEPS // 2
-        head = self.head.replace(UID_PLACE, b"1%09d" % (number % 10**9))
-        head = head.replace(WINDOW_PLACE, b"%-10.3f" % (self.centre + step))
+        head = self.head.replace(_UID_PLACE, b"1%09d" % (number % 10**9))
+        head = head.replace(_WINDOW_PLACE, b"%-10.3f" % (self.centre + step))
         return ImageFile(self.name, DICOM, head, self.rest)
 
 
-def windowed_file(name: str, data: bytes, centre: float) -> WindowedFile:
-    """Of a DICOM file that was written with both places in its header. Raises BenchError where one is missing."""
-    end = data.rfind(WINDOW_PLACE, 0, 8192) + len(WINDOW_PLACE)
+def windowed_file(name: str, picture: Picture, syntax: Syntax) -> WindowedFile:
+    """The picture in a transfer syntax, with places for a number. Raises BenchError where one is not in its header."""
+    marks = {"SOPInstanceUID": _UID, "WindowCenter": _WINDOW_PLACE.decode()}
+    data = write(replace(picture, attributes={**picture.attributes, **marks}), syntax)
+    end = data.rfind(_WINDOW_PLACE, 0, 8192) + len(_WINDOW_PLACE)
     head = data[:end]
-    if UID_PLACE not in head or not head.endswith(WINDOW_PLACE):
+    if _UID_PLACE not in head or not head.endswith(_WINDOW_PLACE):
         raise BenchError(f"{name} has no place for a number in its header")
-    return WindowedFile(name, head, data[end:], centre)
+    return WindowedFile(name, head, data[end:], float(picture.attributes["WindowCenter"]))
 
 
 def draw_number(picture: NDArray[Any], number: int, black: Any, white: Any) -> None:

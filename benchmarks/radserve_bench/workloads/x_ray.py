@@ -11,8 +11,6 @@ from radserve_bench.imaging.codecs import NATIVE, SYNTAXES, Syntax, write
 from radserve_bench.imaging.objects import Picture, x_ray
 from radserve_bench.visit import ImageFile
 from radserve_bench.workloads.numbered import (
-    UID_PLACE,
-    WINDOW_PLACE,
     NativeFile,
     WindowedFile,
     draw_number,
@@ -22,7 +20,6 @@ from radserve_bench.workloads.numbered import (
 VARIANTS = 4
 """How many pictures a compressed X-ray has; each is encoded when it is first needed."""
 
-_UID = f"1.2.826.0.1.3680043.8.498.{UID_PLACE.decode()}"
 _NAMES = {
     "jpeg2000": "JPEG 2000",
     "jpeg2000-lossy": "JPEG 2000, 10:1",
@@ -59,10 +56,7 @@ def _variant(variant: int, syntax: Syntax, side: int | None) -> WindowedFile:
     picture = _picture(side)
     stored = picture.stored.copy()
     draw_number(stored, variant + 1, stored.min(), stored.max())
-    centre = float(picture.attributes["WindowCenter"])
-    attributes = {**picture.attributes, "SOPInstanceUID": _UID, "WindowCenter": WINDOW_PLACE.decode()}
-    data = write(replace(picture, stored=stored, attributes=attributes), syntax)
-    return windowed_file(f"x-ray-{variant + 1}.dcm", data, centre)
+    return windowed_file(f"x-ray-{variant + 1}.dcm", replace(picture, stored=stored), syntax)
 
 
 @cache
