@@ -4,9 +4,11 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from radserve_server.admission import Place
+from radserve_server.answer_store import KeptAnswer, list_seen, make_answer_id
 from radserve_server.backend import Delta, Question
 from radserve_server.conversation import spread_images
 from radserve_server.delta_pump import Batch, DeltaPump
@@ -23,6 +25,7 @@ class Asked:
     """What a route read from its request.
 
     On time.perf_counter, the request's headers were there when it `started`, its whole body when it `arrived`.
+    `caller` is the name of the key.
     """
 
     engine: Engine
@@ -31,15 +34,25 @@ class Asked:
     sampling: dict[str, Any]
     started: float
     arrived: float
+    caller: str
+
+    @property
+    def question(self) -> str:
+        """The text of the last message."""
+        content = self.messages[-1]["content"]
+        if isinstance(content, str):
+            return content
+        return "\n".join(part["text"] for part in content if part["type"] == "text")
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What is known when an answer is complete: how it ended, token counts, and `clinical`."""
+    """What is known when an answer is complete: how it ended, token counts, `clinical`, the answer as kept."""
 
     finish_reason: str
     usage: dict[str, int]
     clinical: dict[str, Any]
+    answer: KeptAnswer
 
 
 def check_image_count(engine: Engine, count: int, param: str) -> None:
@@ -59,6 +72,7 @@ class RunningAnswer:
         self._place = place
         self._pump: DeltaPump | None = None
         self._first: Batch = ()
+        self._text: list[str] = []
         self._times: dict[str, float] = {}
         self._records: list[dict[str, Any]] = []
         self._ending: Ending | None = None
@@ -87,9 +101,11 @@ class RunningAnswer:
         """The deltas, all that wait at once; ends after the one with a finish_reason. Raises GatewayError."""
         batch = self._first
         seen = time.perf_counter()
+        self._note_text(batch)
         while not batch[-1].finish_reason:
             yield batch
             batch = await self._take()
+            self._note_text(batch)
             now = time.perf_counter()
             self._services.metrics.inter_token_seconds.observe((now - seen) / len(batch))
             seen = now
@@ -117,7 +133,11 @@ class RunningAnswer:
         )
         self._records = [image.record for several in rendered for image in several.images]
         check_image_count(engine, len(self._records), "slices")
-        self._times["decode_render_ms"] = _ms_since(began)
+        fetched_ms = 1000 * max((several.times.fetch for several in rendered), default=0.0)
+        self._times["fetch_ms"] += fetched_ms
+        if self._asked.sources:
+            self._services.metrics.fetch_seconds.observe(self._times["fetch_ms"] / 1000)
+        self._times["decode_render_ms"] = _ms_since(began) - fetched_ms
         self._times |= last_to_end(several.times for several in rendered).to_ms()
         return list(rendered)
 
@@ -140,13 +160,12 @@ class RunningAnswer:
         asked, metrics = self._asked, self._services.metrics
         body_s, fetch_s = asked.arrived - asked.started, fetched - asked.arrived
         metrics.body_seconds.observe(body_s)
-        if asked.sources:
-            metrics.fetch_seconds.observe(fetch_s)
         self._times = {"body_ms": 1000 * body_s, "fetch_ms": 1000 * fetch_s}
         self._times["admission_ms"] = _ms_since(fetched)
 
     def _note_first(self) -> None:
         self._times["ttft_ms"] = _ms_since(self._asked.started)
+        self._times["ttft_without_fetch_ms"] = self._times["ttft_ms"] - self._times["fetch_ms"]
         self._services.metrics.first_token_seconds.observe(self._times["ttft_ms"] / 1000)
 
     def _finish(self, last: Delta) -> Ending:
@@ -166,7 +185,30 @@ class RunningAnswer:
             "total_tokens": prompt + completion,
         }
         clinical = describe_answer(self._asked.engine, self._records, last, timings)
-        return Ending(last.finish_reason, usage, clinical)
+        answer = self._keep(last.finish_reason, clinical)
+        return Ending(last.finish_reason, usage, clinical, answer)
+
+    def _keep(self, finish_reason: str, clinical: dict[str, Any]) -> KeptAnswer:
+        """Reports and feedback will name the answer by its id, which `clinical` gets."""
+        asked = self._asked
+        addresses = [address for source in asked.sources for address in source.addresses]
+        seen = list_seen(self._records, addresses)
+        clinical |= {"answer_id": make_answer_id(), "seen": [one.to_json() for one in seen]}
+        answer = KeptAnswer(
+            clinical["answer_id"],
+            asked.question,
+            "".join(self._text),
+            asked.engine.name,
+            finish_reason,
+            clinical,
+            seen,
+            datetime.now(UTC),
+        )
+        self._services.answers.put(asked.caller, answer)
+        return answer
+
+    def _note_text(self, batch: Batch) -> None:
+        self._text += [delta.text for delta in batch]
 
 
 def _ms_since(start: float) -> float:

@@ -12,15 +12,19 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, Response
 
-from radserve_server import chat, health, images, models, renderings, series, vqa
+from radserve_server import chat, feedback, health, images, models, renderings, series, vqa
 from radserve_server.access import AccessLayer
 from radserve_server.backend import Backend
 from radserve_server.body_gate import BodyBudget, BodyGate
 from radserve_server.disconnect import cancel
 from radserve_server.documentation import DESCRIPTION, describe_api
 from radserve_server.errors import GatewayError, InvalidRequest, RequestTimeout, Unauthorized
+from radserve_server.intake import routes as intake
+from radserve_server.pacs.archive import Archives
+from radserve_server.reports import routes as reports
 from radserve_server.services import Services, build_services, services_of
 from radserve_server.settings import Settings
+from radserve_server.worklist import routes as worklist
 
 _LOG = logging.getLogger(__name__)
 _ROUTERS = (
@@ -29,13 +33,20 @@ _ROUTERS = (
     images.router,
     series.router,
     renderings.router,
+    reports.router,
+    feedback.router,
+    intake.router,
+    worklist.router,
     models.router,
     health.router,
 )
 
 
-def create_app(settings: Settings, backend: Backend) -> FastAPI:
-    """The app; its lifespan starts the decoding workers and the watch over the engine."""
+def create_app(settings: Settings, backend: Backend, archives: Archives | None = None) -> FastAPI:
+    """The app; its lifespan starts the decoding workers and the watch over the engine.
+
+    `archives` are the settings' own unless given.
+    """
     app = FastAPIOffline(  # its pages load nothing from outside: hospitals have no way out
         title="radserve",
         version=models.own_version(),
@@ -49,7 +60,7 @@ def create_app(settings: Settings, backend: Backend) -> FastAPI:
             HTTPException: _answer_http_error,
         },
     )
-    app.state.services = build_services(settings, backend)
+    app.state.services = build_services(settings, backend, archives)
     for router in _ROUTERS:
         app.include_router(router)
     app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]
@@ -64,10 +75,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await services.pool.start()
         await services.watch.probe()
         tasks += [asyncio.ensure_future(services.watch.run()), asyncio.ensure_future(services.sweep())]
+        await services.intake.start()
+        await services.worklist.start()
         yield
     finally:
+        await services.worklist.stop()
+        await services.intake.stop()
         await cancel(*tasks)
         await services.pool.stop()
+        await services.archives.close()
         await services.backend.close()
 
 

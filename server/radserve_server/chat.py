@@ -63,7 +63,7 @@ async def _ask(
     conversation = read_conversation(wanted.messages)
     check_image_count(engine, len(conversation.images), "messages")
     limit = services.settings.max_image_bytes
-    reader = SourceReader(services.store, services.series, caller, engine.policy)
+    reader = SourceReader(services.store, services.series, caller, engine.policy, services.archives)
     pictures: list[Picture | SeriesPicture] = [
         reader.find_series(image.url, image.param)
         if image.url.startswith(SERIES_SCHEME)
@@ -72,7 +72,7 @@ async def _ask(
     ]
     sources = reader.read(pictures, wanted.clinical)
     times = started_at(request), arrived_at(request)
-    return Asked(engine, conversation.messages, sources, wanted.sampling(), *times)
+    return Asked(engine, conversation.messages, sources, wanted.sampling(), *times, caller)
 
 
 async def _complete(services: Services, asked: Asked, shape: ChatShape) -> dict[str, object]:

@@ -5,13 +5,17 @@ GatewayError                 500 server_error
 │   ├── QuestionRefused      400 by the engine: context_length_exceeded, invalid_sampling, …
 │   └── ImageRefused         400 by the decoder: radserve_imaging's codes, decoder_failed
 ├── Unauthorized             401 invalid_api_key
-├── NotFound                 404 model_not_found, image_not_found, series_not_found, not_found
+├── NotFound                 404 model_not_found, image_not_found, series_not_found, dicom_not_found, …
 ├── RequestTimeout           408 request_timeout
 ├── TooLarge                 413 body_too_large, too_large
 ├── UnsupportedMediaType     415 unsupported_media_type
 ├── Overloaded               429 overloaded           (Retry-After)
 ├── ClientGone               499 client_gone          (nobody is left to read it)
-└── EngineUnavailable        503 engine_unavailable   (Retry-After)
+├── EngineUnavailable        503 engine_unavailable   (Retry-After)
+└── ArchiveError             502 archive_failed       (a PACS did not do what it was asked)
+    ├── ArchiveRefused       502 archive_refused      (it answered 401 or 403)
+    ├── ArchiveBroken        502 archive_broken       (half an answer, another instance, no DICOM)
+    └── ArchiveTimeout       504 archive_timeout
 """
 
 from typing import Any, ClassVar
@@ -124,3 +128,29 @@ class EngineUnavailable(GatewayError):
     type = "server_error"
     default_code = "engine_unavailable"
     retry_after_s = 1
+
+
+class ArchiveError(GatewayError):
+    """A PACS did not do what it was asked; the message names it."""
+
+    status = 502
+    default_code = "archive_failed"
+
+
+class ArchiveRefused(ArchiveError):
+    """The PACS does not take the credentials of the gateway, or none were given."""
+
+    default_code = "archive_refused"
+
+
+class ArchiveBroken(ArchiveError):
+    """The PACS broke off in the middle of an answer, or answered something else than what was asked for."""
+
+    default_code = "archive_broken"
+
+
+class ArchiveTimeout(ArchiveError):
+    """The PACS did not answer in time."""
+
+    status = 504
+    default_code = "archive_timeout"

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ImageTimes:
-    """Seconds: the wait for a decoding worker, the codec's work, and all else until the pixels are back.
+    """Seconds: the wait for an archive, for a decoding worker, the codec's work, all else until the pixels are back.
 
-    `render` is windows, resizing and digests, and the way to the worker and back. All are 0 for what was known.
+    `fetch` comes before all others and is no part of `total`. `render` is windows, resizing and digests, and the way
+    to the worker and back. All are 0 for what was known.
     """
 
     wait: float = 0.0
     decode: float = 0.0
     render: float = 0.0
+    fetch: float = 0.0
 
     @property
     def total(self) -> float:

@@ -1,6 +1,7 @@
 """From the bytes of images to what the model sees: the worker pool, and a memory of what it made."""
 
-from collections.abc import Hashable
+import time
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from radserve_imaging import ImagePolicy, Plane, Reading, SliceChoice, StackPlan
 from radserve_server.errors import GatewayError, ImageRefused, TooLarge
 from radserve_server.expiring_cache import ExpiringCache
 from radserve_server.image_times import NO_TIME, ImageTimes
+from radserve_server.pacs.archive import InstanceAddress
 from radserve_server.worker_pool import Done, WorkerPool
 
 _RECORD_BYTES = 2048
@@ -26,6 +28,7 @@ class Rendered:
 
 Key = tuple[str, str, Reading, str | None, Hashable]
 Several = tuple[Rendered, ...]
+Fetch = Callable[[], Awaitable[tuple[bytes, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Source:
     """What to render: an image (its id and bytes), or those files of a series that its `plan` needs.
 
     `param` is the request's field it came in, `state` the id of the presentation state in `reading`, `choice` the
-    slices that the request wants.
+    slices that the request wants. What lies in an archive is at `addresses`, and `fetch` gives the parts.
     """
 
     id: str
@@ -59,6 +62,8 @@ class Source:
     state: str | None = None
     choice: SliceChoice | None = None
     plan: StackPlan | None = None
+    addresses: tuple[InstanceAddress, ...] = ()
+    fetch: Fetch | None = None
 
 
 class Renderer:
@@ -75,8 +80,12 @@ class Renderer:
         known = self._cache.get(key)
         if known is not None:
             return Rendition(known, NO_TIME)
+        began = time.perf_counter()
+        if source.fetch is not None:
+            source = replace(source, parts=await source.fetch(), fetch=None)
+        fetch_s = time.perf_counter() - began
         done = await self._work(source, policy)
-        return Rendition(self._keep(key, done), done.times)
+        return Rendition(self._keep(key, done), replace(done.times, fetch=fetch_s))
 
     async def examine(self, source: Source, policy: ImagePolicy, policy_digest: str) -> Examination:
         """Render an upload, and find where it lies in a series; nothing is shown of a presentation state."""

@@ -34,7 +34,7 @@ async def render_image(request: Request, caller: Caller) -> Response:
     """Show an image or a series by the engine's policy: as PNG or, with `Accept: application/json`, as all images."""
     services = services_of(request)
     engine = _last_known(services)
-    reader = SourceReader(services.store, services.series, caller, engine.policy)
+    reader = SourceReader(services.store, services.series, caller, engine.policy, services.archives)
     picture, wanted = await _read(request, services, reader)
     (source,) = reader.read([picture], wanted)
     rendering = services.renderer.render(source, engine.policy, engine.policy_digest)

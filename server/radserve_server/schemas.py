@@ -44,6 +44,26 @@ WindowOrPreset = Annotated[
 ]
 
 
+Uid = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)*$", max_length=64)]
+
+
+class DicomReference(Strict):
+    """Images that lie in a PACS: a whole study or series, or instances of it."""
+
+    study: Uid = Field(description="Study Instance UID")
+    series: Uid | None = Field(None, description="Series Instance UID; default: the one with most images")
+    instances: list[Uid] = Field(
+        default_factory=list, max_length=64, description="SOP Instance UIDs; default: all"
+    )
+    frames: list[Annotated[int, Field(ge=1)]] = Field(
+        default_factory=list, max_length=64, description="of each instance, counted from 1"
+    )
+    pacs: str | None = Field(
+        None, max_length=100, description="its configured name; default: the one there is"
+    )
+    window: WindowOrPreset | None = Field(None, description="of these images, instead of the request's")
+
+
 class ReadingWish(Strict):
     """How to read the DICOM images of a question."""
 

@@ -6,16 +6,22 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from radserve_server.admission import Admission
+from radserve_server.answer_store import AnswerStore
+from radserve_server.audit import AuditLog
 from radserve_server.auth import Keyring
 from radserve_server.backend import Backend
 from radserve_server.engine_watch import EngineWatch
 from radserve_server.expiring_cache import ExpiringCache
 from radserve_server.image_store import ImageStore
+from radserve_server.intake.intake import Intake
 from radserve_server.metrics import Metrics
+from radserve_server.pacs.archive import Archives
+from radserve_server.pacs.configuration import open_archives
 from radserve_server.rendering import Key, Renderer, Several
 from radserve_server.series_store import SeriesStore
 from radserve_server.settings import Settings
 from radserve_server.worker_pool import WorkerLimits, WorkerPool
+from radserve_server.worklist.worklist import Worklist
 
 _SWEEP_S = 15.0
 _SERIES_BYTES = 64 * 2**20
@@ -34,6 +40,11 @@ class Services:
     renderer: Renderer
     store: ImageStore
     series: SeriesStore
+    archives: Archives
+    answers: AnswerStore
+    audit: AuditLog
+    intake: Intake
+    worklist: Worklist
     metrics: Metrics
 
     async def sweep(self) -> None:
@@ -43,9 +54,11 @@ class Services:
             self.store.sweep()
             self.series.sweep()
             self.renderer.sweep()
+            self.answers.sweep()
+            self.intake.sweep()
 
 
-def build_services(settings: Settings, backend: Backend) -> Services:
+def build_services(settings: Settings, backend: Backend, archives: Archives | None = None) -> Services:
     """Join the parts by the settings; starts nothing."""
     metrics = Metrics()
     pool = WorkerPool(
@@ -75,6 +88,11 @@ def build_services(settings: Settings, backend: Backend) -> Services:
         renderer=Renderer(pool, cache, settings.max_image_bytes),
         store=ImageStore(settings.image_store_bytes, settings.image_ttl_s),
         series=SeriesStore(_SERIES_BYTES, settings.image_ttl_s),
+        archives=open_archives(settings) if archives is None else archives,
+        answers=AnswerStore(settings.answer_store_bytes, settings.answer_ttl_s),
+        audit=AuditLog(settings.audit_file),
+        intake=Intake(settings),
+        worklist=Worklist(settings),
         metrics=metrics,
     )
 

@@ -62,6 +62,29 @@ class Settings(BaseSettings):
     rendering_cache_bytes: PositiveInt = Field(128 * _MIB, description="memory for rendered images")
     rendering_ttl_s: PositiveFloat = Field(600.0, description="how long a rendered image is kept")
 
+    pacs_url: str | None = Field(
+        None, description="DICOMweb address of a PACS that needs no credentials; its name is pacs"
+    )
+    pacs_file: Path | None = Field(
+        None, description="TOML file of named PACS: addresses, credentials, limits"
+    )
+    pacs_cache_bytes: PositiveInt = Field(512 * _MIB, description="memory for instances out of PACS")
+    pacs_ttl_s: PositiveFloat = Field(600.0, description="how long an instance out of a PACS is kept")
+    intake_file: Path | None = Field(
+        None, description="TOML file of what may be pushed here (C-STORE, STOW-RS), and of routing rules"
+    )
+    answer_store_bytes: PositiveInt = Field(
+        64 * _MIB, description="memory for finished answers, of which reports are made"
+    )
+    answer_ttl_s: PositiveFloat = Field(3600.0, description="how long a finished answer is kept")
+    audit_file: Path | None = Field(
+        None, description="file of audit events, one JSON object a line; it grows"
+    )
+    worklist_file: Path | None = Field(
+        None,
+        description="SQLite file of the UPS worklist; without it the worklist lasts as long as the server",
+    )
+
     render_workers: PositiveInt = Field(2, description="processes that decode images")
     render_memory_bytes: PositiveInt = Field(1024 * _MIB, description="address space of each of them")
     render_queue_bytes: PositiveInt = Field(

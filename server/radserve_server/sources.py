@@ -1,14 +1,16 @@
 """What a request carries and what it wishes, joined to what the renderer is to do."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from radserve_imaging import CT_PRESETS, ImagePolicy, ImagingError, Reading, SliceChoice, Window, plan_stack
 from radserve_server.errors import ImageRefused, InvalidRequest
 from radserve_server.image_store import ImageStore
+from radserve_server.pacs.archive import Archives
+from radserve_server.pacs.finding import find_sources
 from radserve_server.pictures import DICOM, Picture
 from radserve_server.rendering import Source
-from radserve_server.schemas import ReadingWish, WindowWish
+from radserve_server.schemas import DicomReference, ReadingWish, WindowWish
 from radserve_server.series_store import SERIES_SCHEME, SeriesStore, StoredSeries
 
 _NO_READING = Reading()
@@ -31,6 +33,7 @@ class SourceReader:
     series: SeriesStore
     owner: str
     policy: ImagePolicy
+    archives: Archives
 
     def find_image(self, image_id: str, param: str) -> Picture:
         """An uploaded image; raises NotFound."""
@@ -40,6 +43,26 @@ class SourceReader:
     def find_series(self, series_id: str, param: str) -> SeriesPicture:
         """A series made before; raises NotFound."""
         return SeriesPicture(self.series.get(self.owner, series_id.removeprefix(SERIES_SCHEME), param), param)
+
+    async def read_all(
+        self,
+        pictures: Sequence[Picture | SeriesPicture],
+        references: Sequence[DicomReference],
+        wish: ReadingWish | None,
+    ) -> tuple[Source, ...]:
+        """`read`, and what the references name in archives, which is found but not fetched yet."""
+        reading, choice = self._wished(wish)
+        found: list[Source] = []
+        for number, reference in enumerate(references):
+            found += await find_sources(
+                self.archives,
+                reference,
+                self.policy,
+                reading if reference.window is None else replace(reading, window=_window(reference)),
+                choice,
+                f"image_dicom.{number}",
+            )
+        return (*(self.read(pictures, wish) if pictures or not references else ()), *found)
 
     def read(
         self, pictures: Sequence[Picture | SeriesPicture], wish: ReadingWish | None
@@ -57,14 +80,17 @@ class SourceReader:
 
     def _source(self, picture: Picture | SeriesPicture, wish: ReadingWish | None) -> Source:
         state = None if wish is None else wish.presentation_state
-        state_data = None if state is None else self.find_image(state, "presentation_state").data
-        reading, choice = _NO_READING, None
-        if wish is not None:
-            reading = Reading(wish.frame, _window(wish), bool(wish.overlays), state_data)
-            choice = _choice(wish)
+        reading, choice = self._wished(wish)
         if isinstance(picture, Picture):
             return Source(picture.image_id, (picture.data,), reading, picture.param, state, choice)
         return self._series_source(picture, reading, state, choice)
+
+    def _wished(self, wish: ReadingWish | None) -> tuple[Reading, SliceChoice | None]:
+        if wish is None:
+            return _NO_READING, None
+        state = wish.presentation_state
+        state_data = None if state is None else self.find_image(state, "presentation_state").data
+        return Reading(wish.frame, _window(wish), bool(wish.overlays), state_data), _choice(wish)
 
     def _series_source(
         self, picture: SeriesPicture, reading: Reading, state: str | None, choice: SliceChoice | None
@@ -80,7 +106,7 @@ class SourceReader:
         return Source(series.series_id, parts, reading, param, state, choice, plan)
 
 
-def _window(wish: ReadingWish) -> Window | None:
+def _window(wish: ReadingWish | DicomReference) -> Window | None:
     if wish.window is None:
         return None
     if not isinstance(wish.window, WindowWish):

@@ -79,22 +79,23 @@ async def _ask(
     services: Services, wanted: VqaRequest, parts: list[Part], caller: str, request: Request
 ) -> Asked:
     engine = services.watch.require(wanted.model)
-    reader = SourceReader(services.store, services.series, caller, engine.policy)
+    reader = SourceReader(services.store, services.series, caller, engine.policy, services.archives)
     sent = await read_image_parts(parts, services.settings.max_image_bytes)
-    count = len(sent) + len(wanted.image_ids) + len(wanted.series_ids)
+    count = len(sent) + len(wanted.image_ids) + len(wanted.series_ids) + len(wanted.image_dicom)
     check_image_count(engine, count, "image_ids" if not parts else "image")
     if not count:
         raise InvalidRequest(
-            "there is no image: send image files, image_ids or series_ids", param="image_ids"
+            "there is no image: send image files, image_ids, series_ids or image_dicom", param="image_ids"
         )
     pictures: list[Picture | SeriesPicture] = [
         *sent,
         *(reader.find_image(image_id, "image_ids") for image_id in wanted.image_ids),
         *(reader.find_series(series_id, "series_ids") for series_id in wanted.series_ids),
     ]
-    messages = ask_about_images(wanted.question, count)
+    sources = await reader.read_all(pictures, wanted.image_dicom, wanted)
+    messages = ask_about_images(wanted.question, len(sources))
     times = started_at(request), arrived_at(request)
-    return Asked(engine, messages, reader.read(pictures, wanted), wanted.sampling(), *times)
+    return Asked(engine, messages, sources, wanted.sampling(), *times, caller)
 
 
 async def _complete(services: Services, asked: Asked) -> dict[str, Any]:

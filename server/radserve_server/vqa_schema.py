@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from radserve_server.errors import InvalidRequest
-from radserve_server.schemas import ReadingWish, Sampling, Strict
+from radserve_server.schemas import DicomReference, ReadingWish, Sampling, Strict
 
 _NESTED = ("window", "slices")
 _LISTS = ("image_ids", "series_ids", "stop")
@@ -18,6 +18,7 @@ class VqaRequest(Sampling, ReadingWish):
     question: str
     image_ids: list[str] = Field(default_factory=list, max_length=64, description="from POST /v1/images")
     series_ids: list[str] = Field(default_factory=list, max_length=8, description="from POST /v1/series")
+    image_dicom: list[DicomReference] = Field(default_factory=list, max_length=64, description="in a PACS")
     model: str | None = Field(None, max_length=200, description="default: the one there is")
 
 

@@ -21,6 +21,7 @@ from pydicom.data import get_testdata_file
 
 from radserve_server.app import create_app
 from radserve_server.fake import FakeBackend
+from radserve_server.pacs.archive import Archives
 from radserve_server.serve import configure
 from radserve_server.services import Services
 from radserve_server.settings import Settings
@@ -50,10 +51,10 @@ class Gateway:
 
 
 @contextmanager
-def running(backend: FakeBackend, **given: Any) -> Iterator[Gateway]:
+def running(backend: FakeBackend, archives: Archives | None = None, **given: Any) -> Iterator[Gateway]:
     """One worker is enough, and starts soonest."""
     settings = Settings(**{"render_workers": 1, "port": 0, "probe_interval_s": 0.05, **given})
-    app = create_app(settings, backend)
+    app = create_app(settings, backend, archives)
     server = uvicorn.Server(configure(settings, app))
     thread = threading.Thread(target=server.run)
     thread.start()

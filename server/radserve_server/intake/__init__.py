@@ -1,0 +1,1 @@
+"""What is pushed here: C-STORE, STOW-RS, a spool in memory, routing rules and standing questions."""

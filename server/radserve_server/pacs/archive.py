@@ -1,0 +1,94 @@
+"""What the gateway wants of an archive, and the words for what lies in it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from radserve_imaging import Plane
+from radserve_server.errors import InvalidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceAddress:
+    """Where a SOP instance lies: the archive's configured name, and its three UIDs."""
+
+    pacs: str
+    study: str
+    series: str
+    instance: str
+
+    def to_json(self) -> dict[str, str]:
+        """As JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesEntry:
+    """A series of a study; `instances` is how many it has, None where the archive does not say."""
+
+    series: str
+    modality: str | None
+    description: str | None
+    instances: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceEntry:
+    """An instance of a series: its SOP class, and where its frames lie in the patient (none if it is no image)."""
+
+    address: InstanceAddress
+    sop_class: str | None
+    planes: tuple[Plane, ...]
+
+
+class Archive(Protocol):
+    """Finds, gives and takes instances. Raises NotFound (dicom_not_found) and ArchiveError."""
+
+    @property
+    def name(self) -> str:
+        """As the configuration calls it."""
+
+    async def list_series(self, study: str) -> Sequence[SeriesEntry]:
+        """The series of a study."""
+
+    async def list_instances(self, study: str, series: str) -> Sequence[InstanceEntry]:
+        """The instances of a series."""
+
+    async def fetch(self, address: InstanceAddress) -> bytes:
+        """An instance as a DICOM file, in the transfer syntax that the archive keeps it in."""
+
+    async def store(self, instances: Sequence[bytes]) -> None:
+        """Take DICOM files in, all or none told as done."""
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Archives:
+    """The archives of the configuration, by name."""
+
+    by_name: Mapping[str, Archive]
+
+    def get(self, name: str | None, param: str) -> Archive:
+        """The archive of that name, or the only one; raises InvalidRequest naming the field."""
+        if name is not None and name in self.by_name:
+            return self.by_name[name]
+        known = ", ".join(self.by_name) or "none is: set RADSERVE_PACS_URL or RADSERVE_PACS_FILE"
+        if name is not None:
+            message = f"there is no PACS {name[:100]!r}; configured: {known}"
+            raise InvalidRequest(message, code="unknown_pacs", param=param)
+        if len(self.by_name) != 1:
+            message = f"say which PACS is meant; configured: {known}"
+            raise InvalidRequest(message, code="unknown_pacs", param=param)
+        return next(iter(self.by_name.values()))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for archive in self.by_name.values():
+            await archive.close()
+
+
+def describe_missing(what: str, pacs: str) -> Mapping[str, Any]:
+    """What NotFound says of something that an archive does not have."""
+    return {"message": f"{pacs} has no such {what}", "code": "dicom_not_found"}

@@ -1,0 +1,1 @@
+"""Answers written back: DICOM SR and FHIR."""

@@ -1,0 +1,1 @@
+"""The UPS-RS worklist: questions on studies as work items."""
