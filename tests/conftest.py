@@ -6,7 +6,7 @@ A test says `@pytest.mark.checks(key, …)`; `--conformance FILE` collects them 
 import io
 import warnings
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pydicom
 import pytest
 from pydicom.uid import generate_uid
 
+from radserve_client.orthanc import Orthanc, running_orthanc, why_no_orthanc
 from radserve_engines.manifest import read_manifest, write_manifest
 from radserve_engines.signing import make_key, read_private_key, sign_engine
 from radserve_imaging.conformance import Statement, statements
@@ -102,6 +103,15 @@ def sign_off(signing_key: Path) -> Callable[..., Path]:
         return folder
 
     return sign
+
+
+@pytest.fixture(scope="session")
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    """The real archive, empty at first and shared: tests that write use studies of their own."""
+    if missing := why_no_orthanc():
+        pytest.skip(missing)
+    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as archive:
+        yield archive
 
 
 @pytest.fixture(scope="session")

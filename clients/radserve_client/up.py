@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from radserve_client.engine_errors import told_as
 from radserve_client.errors import RadserveError
+from radserve_client.ports import LOOPBACK, free_ports
 from radserve_client.progress import Progress
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from radserve_server.triton import TritonBackend
 
 ENGINE_VARIABLE = "RADSERVE_ENGINE"
-_LOOPBACK = "127.0.0.1"
 
 
 class CannotStart(RadserveError):
@@ -68,8 +68,8 @@ async def _serve(engine: Path, acceptance: "Acceptance", settings: "Settings", w
     from radserve_server.triton import TritonBackend
 
     listener = _listen(settings)  # first, so that a port in use is told before anything is started
-    grpc_port, metrics_port = _free_ports(2)
-    backend = TritonBackend(f"{_LOOPBACK}:{grpc_port}", settings.triton_model)
+    grpc_port, metrics_port = free_ports(2)
+    backend = TritonBackend(f"{LOOPBACK}:{grpc_port}", settings.triton_model)
     command = _triton_command(engine, acceptance, workspace, grpc_port, metrics_port)
     triton = _triton(command, backend)
     try:
@@ -106,7 +106,7 @@ async def _announce(gateway: "Gateway", listener: socket.socket, grpc_port: int,
         print("radserve is ready; Ctrl-C ends it.")
         print(f"  gateway  http://{address}   (its pages: /docs)")
         print(
-            f"  Triton   grpc://{_LOOPBACK}:{grpc_port}   metrics http://{_LOOPBACK}:{metrics_port}/metrics",
+            f"  Triton   grpc://{LOOPBACK}:{grpc_port}   metrics http://{LOOPBACK}:{metrics_port}/metrics",
             flush=True,
         )
 
@@ -202,9 +202,3 @@ def _listen(settings: "Settings") -> socket.socket:
         )
         raise CannotStart(message) from error
     return listener
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server((_LOOPBACK, 0))) for _ in range(count)]
-        return [int(s.getsockname()[1]) for s in sockets]
