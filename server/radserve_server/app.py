@@ -95,6 +95,8 @@ async def _answer_gateway_error(request: Request, error: Exception) -> Response:
     headers = {}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(error.retry_after_s)
+    if error.warning is not None:
+        headers["warning"] = error.warning
     if isinstance(error, Unauthorized):
         headers["www-authenticate"] = "Bearer"
     if isinstance(error, RequestTimeout):

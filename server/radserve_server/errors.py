@@ -5,13 +5,18 @@ GatewayError                 500 server_error
 │   ├── QuestionRefused      400 by the engine: context_length_exceeded, invalid_sampling, …
 │   └── ImageRefused         400 by the decoder: radserve_imaging's codes, decoder_failed
 ├── Unauthorized             401 invalid_api_key
+├── Forbidden                403 forbidden            (the viewer's: unknown_host, cross_site)
 ├── NotFound                 404 model_not_found, image_not_found, series_not_found, dicom_not_found, …
+├── NotAcceptable            406 not_acceptable
 ├── RequestTimeout           408 request_timeout
+├── Conflict                 409 conflict             (code says which)
 ├── TooLarge                 413 body_too_large, too_large
 ├── UnsupportedMediaType     415 unsupported_media_type
 ├── Overloaded               429 overloaded           (Retry-After)
 ├── ClientGone               499 client_gone          (nobody is left to read it)
+├── NotOffered               501 not_offered          (a part of a standard that is left out)
 ├── EngineUnavailable        503 engine_unavailable   (Retry-After)
+├── GatewayUnreachable       502 gateway_unreachable  (the viewer's)
 └── ArchiveError             502 archive_failed       (a PACS did not do what it was asked)
     ├── ArchiveRefused       502 archive_refused      (it answered 401 or 403)
     ├── ArchiveBroken        502 archive_broken       (half an answer, another instance, no DICOM)
@@ -22,18 +27,24 @@ from typing import Any, ClassVar
 
 
 class GatewayError(Exception):
-    """The message is for the person who asked, `code` for programs, `param` names the field at fault."""
+    """The message is for the person who asked, `code` for programs, `param` names the field at fault.
+
+    `warning` goes into the answer's Warning header, where a standard wants one.
+    """
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
     default_code: ClassVar[str] = "internal_error"
     retry_after_s: ClassVar[int | None] = None
 
-    def __init__(self, message: str, *, code: str | None = None, param: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, code: str | None = None, param: str | None = None, warning: str | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code or self.default_code
         self.param = param
+        self.warning = warning
 
     def to_json(self) -> dict[str, Any]:
         """OpenAI's error shape."""
@@ -72,6 +83,14 @@ class Unauthorized(GatewayError):
     default_code = "invalid_api_key"
 
 
+class Forbidden(GatewayError):
+    """Not for this caller, whoever it says it is."""
+
+    status = 403
+    type = "permission_error"
+    default_code = "forbidden"
+
+
 class NotFound(GatewayError):
     """No such route, model or image."""
 
@@ -80,12 +99,28 @@ class NotFound(GatewayError):
     default_code = "not_found"
 
 
+class NotAcceptable(GatewayError):
+    """None of the media types in Accept can be given."""
+
+    status = 406
+    type = "invalid_request_error"
+    default_code = "not_acceptable"
+
+
 class RequestTimeout(GatewayError):
     """The body did not arrive in time."""
 
     status = 408
     type = "invalid_request_error"
     default_code = "request_timeout"
+
+
+class Conflict(GatewayError):
+    """The request does not fit the state that things are in."""
+
+    status = 409
+    type = "invalid_request_error"
+    default_code = "conflict"
 
 
 class TooLarge(GatewayError):
@@ -121,6 +156,14 @@ class ClientGone(GatewayError):
     default_code = "client_gone"
 
 
+class NotOffered(GatewayError):
+    """A part of a standard that this server leaves out."""
+
+    status = 501
+    type = "invalid_request_error"
+    default_code = "not_offered"
+
+
 class EngineUnavailable(GatewayError):
     """The engine does not answer, or failed in the middle of an answer."""
 
@@ -128,6 +171,13 @@ class EngineUnavailable(GatewayError):
     type = "server_error"
     default_code = "engine_unavailable"
     retry_after_s = 1
+
+
+class GatewayUnreachable(GatewayError):
+    """The viewer's server got no answer from the gateway behind it."""
+
+    status = 502
+    default_code = "gateway_unreachable"
 
 
 class ArchiveError(GatewayError):
