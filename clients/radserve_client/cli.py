@@ -13,6 +13,7 @@ from radserve_client.client import DEFAULT_URL, AsyncClient
 from radserve_client.engine_command import add_engine_word
 from radserve_client.errors import ApiError, RadserveError
 from radserve_client.gathering import gather
+from radserve_client.ohif_command import add_ohif_word
 from radserve_client.progress import Progress
 from radserve_client.size_command import add_size_word
 from radserve_client.telling import ask_aloud, tell_record, tell_warnings
@@ -97,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
     add_engine_word(words)
     add_bench_word(words)
+    add_ohif_word(words)
     add_size_word(words)
     key = words.add_parser("key", help="make an API key; prints the key, and the line for the key file")
     key.add_argument("name", help="who the key is for")

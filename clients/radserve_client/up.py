@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from radserve_client.engine_errors import told_as
 from radserve_client.errors import RadserveError
-from radserve_client.ports import LOOPBACK, free_ports
+from radserve_client.ports import LOOPBACK, free_ports, listen, show_address
 from radserve_client.progress import Progress
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ async def _serve(engine: Path, acceptance: "Acceptance", settings: "Settings", w
     from radserve_server.embedded import Gateway
     from radserve_server.triton import TritonBackend
 
-    listener = _listen(settings)  # first, so that a port in use is told before anything is started
+    listener = listen(settings.host, settings.port)  # first: a port in use is told before anything starts
     grpc_port, metrics_port = free_ports(2)
     backend = TritonBackend(f"{LOOPBACK}:{grpc_port}", settings.triton_model)
     command = _triton_command(engine, acceptance, workspace, grpc_port, metrics_port)
@@ -101,10 +101,8 @@ async def _announce(gateway: "Gateway", listener: socket.socket, grpc_port: int,
     while not gateway.started and not gateway.should_exit:
         await asyncio.sleep(0.02)
     if gateway.started:
-        host, port = listener.getsockname()[:2]
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         print("radserve is ready; Ctrl-C ends it.")
-        print(f"  gateway  http://{address}   (its pages: /docs)")
+        print(f"  gateway  {show_address(listener)}   (its pages: /docs)")
         print(
             f"  Triton   grpc://{LOOPBACK}:{grpc_port}   metrics http://{LOOPBACK}:{metrics_port}/metrics",
             flush=True,
@@ -184,21 +182,3 @@ def _engine_folder(given: Path | None, acceptance: "Acceptance") -> Path:
         folder = given or Path(os.environ.get(ENGINE_VARIABLE) or demo_engine())
         acceptance.accept(folder)
     return folder
-
-
-def _listen(settings: "Settings") -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # The protocol is named because event loops switch Nagle's algorithm off only for a socket that says TCP; with
-    # it on, each small event would wait for the reader's delayed acknowledgement.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((settings.host.strip("[]"), settings.port))
-        listener.listen(1024)
-    except OSError as error:
-        listener.close()
-        message = (
-            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; choose another --port"
-        )
-        raise CannotStart(message) from error
-    return listener

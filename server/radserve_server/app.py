@@ -21,6 +21,7 @@ from radserve_server.documentation import DESCRIPTION, describe_api
 from radserve_server.errors import GatewayError, InvalidRequest, RequestTimeout, Unauthorized
 from radserve_server.intake import routes as intake
 from radserve_server.pacs.archive import Archives
+from radserve_server.release import own_version
 from radserve_server.reports import routes as reports
 from radserve_server.services import Services, build_services, services_of
 from radserve_server.settings import Settings
@@ -49,7 +50,7 @@ def create_app(settings: Settings, backend: Backend, archives: Archives | None =
     """
     app = FastAPIOffline(  # its pages load nothing from outside: hospitals have no way out
         title="radserve",
-        version=models.own_version(),
+        version=own_version(),
         description=DESCRIPTION,
         lifespan=_lifespan,
         middleware=[Middleware(AccessLayer), Middleware(BodyGate, budget=BodyBudget(settings.bodies_bytes))],
@@ -85,6 +86,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await services.pool.stop()
         await services.archives.close()
         await services.backend.close()
+        await asyncio.to_thread(services.audit.close)
 
 
 async def _answer_gateway_error(request: Request, error: Exception) -> Response:

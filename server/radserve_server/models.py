@@ -1,6 +1,5 @@
 """GET /v1/models, in OpenAI's shape, and GET /v1/version."""
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -10,10 +9,10 @@ from radserve_server.documentation import MODELS, VERSION
 from radserve_server.engine_watch import Engine
 from radserve_server.errors import NotFound
 from radserve_server.provenance import describe_engine
+from radserve_server.release import own_version
 from radserve_server.services import services_of
 
 router = APIRouter(tags=["about"])
-_UNINSTALLED = "0+source"
 
 
 @router.get("/v1/models", **MODELS)
@@ -39,14 +38,6 @@ async def tell_version(request: Request, caller: Caller) -> dict[str, Any]:
     """Which radserve, and which engine."""
     engine = services_of(request).watch.engine
     return {"version": own_version(), "engine_digest": engine and engine.description.digest}
-
-
-def own_version() -> str:
-    """The distribution's version."""
-    try:
-        return version("radserve")
-    except PackageNotFoundError:
-        return _UNINSTALLED
 
 
 def _model(engine: Engine) -> dict[str, Any]:

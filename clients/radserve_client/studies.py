@@ -1,0 +1,47 @@
+"""DICOM files for the demonstration's archive: pydicom's own, or a folder's."""
+
+import importlib.util
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from radserve_client.errors import RadserveError
+from radserve_client.orthanc import Orthanc
+
+# Head CTs (JPEG 2000), an abdominal MR, an ultrasound: pydicom's package brings them along (MIT licence).
+_SAMPLES = ("J2K_pixelrep_mismatch.dcm", "693_J2KI.dcm", "examples_overlay.dcm", "examples_jpeg2k.dcm")
+_PREAMBLE, _MAGIC = 128, b"DICM"  # PS3.10 7.1
+
+
+def sample_files() -> Sequence[Path]:
+    """The sample studies of one image each; the first is the one to open."""
+    spec = importlib.util.find_spec("pydicom")
+    if spec is None or spec.origin is None:
+        raise RadserveError("pydicom is missing: pip install 'radserve[server,cpu]'")
+    folder = Path(spec.origin).parent / "data" / "test_files"
+    return [folder / name for name in _SAMPLES]
+
+
+def find_files(folder: Path) -> Sequence[Path]:
+    """The DICOM files in `folder` and below it, or the one file that it is; raises RadserveError for none."""
+    places = sorted(folder.rglob("*")) if folder.is_dir() else [folder]
+    found = [place for place in places if place.is_file() and _is_dicom(place)]
+    if not found:
+        raise RadserveError(f"{folder} holds no DICOM file")
+    return found
+
+
+def load(orthanc: Orthanc, files: Iterable[Path]) -> Sequence[str]:
+    """Put the files into the archive; the Study Instance UIDs, in the order of the files."""
+    from pydicom import dcmread
+
+    studies: dict[str, None] = {}
+    for file in files:
+        orthanc.upload(file.read_bytes())
+        header = dcmread(file, specific_tags=["StudyInstanceUID"], stop_before_pixels=True)
+        studies[str(header.StudyInstanceUID)] = None
+    return list(studies)
+
+
+def _is_dicom(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(_PREAMBLE + len(_MAGIC))[_PREAMBLE:] == _MAGIC
