@@ -1,0 +1,20 @@
+/** Makes the viewer show reports that were filed after the study was opened. */
+
+/**
+ * Let the viewer take in a new series; gives the id of its display set, or null if the viewer made none of it.
+ */
+export async function takeInSeries({ dataSource, displaySetService }, study, series) {
+  const find = () => displaySetService.getActiveDisplaySets().find(one => one.SeriesInstanceUID === series);
+  if (!find()) {
+    await dataSource.retrieve.series.metadata({ StudyInstanceUID: study, filters: { seriesInstanceUID: series } });
+  }
+  return find()?.displaySetInstanceUID ?? null;
+}
+
+/** Show a display set in the active viewport. */
+export function show({ viewportGridService }, displaySetInstanceUID) {
+  const { activeViewportId } = viewportGridService.getState();
+  viewportGridService.setDisplaySetsForViewports([
+    { viewportId: activeViewportId, displaySetInstanceUIDs: [displaySetInstanceUID] },
+  ]);
+}

@@ -1,0 +1,87 @@
+/** What the reader sees: which frame stands in the active viewport, in which window. */
+
+import { tellWindow, toWindow } from './window.mjs';
+
+const FRAME = /\/studies\/([\d.]+)\/series\/([\d.]+)\/instances\/([\d.]+)\/frames\/(\d+)/;
+
+/**
+ * What the active viewport shows: `study`, `series`, `instance` and `frame` (from 1), `place` and `count` in the stack,
+ * `modality`, `patientId`, `date`; `window`, or `noWindow`, why there is none; `inverted` against the usual.
+ * `reason` says why there is no frame to ask about. Null while the viewer shows nothing.
+ */
+export function readShown({ viewportGridService, displaySetService, cornerstoneViewportService }) {
+  const { activeViewportId, viewports } = viewportGridService.getState();
+  const uid = viewports.get(activeViewportId)?.displaySetInstanceUIDs?.[0];
+  const displaySet = uid && displaySetService.getDisplaySetByUID(uid);
+  if (!displaySet) return null;
+  const viewport = cornerstoneViewportService.getCornerstoneViewport(activeViewportId);
+  return { viewportId: activeViewportId, viewport, ...describe(displaySet), ...locate(viewport, displaySet) };
+}
+
+/** A copy of what the reader sees, as a canvas, or null; the window stands in words in `shown`. */
+export function takeSnapshot({ viewport }) {
+  const canvas = viewport?.canvas;
+  if (!canvas?.width) return null;
+  const side = Math.min(canvas.width, canvas.height);
+  const copy = document.createElement('canvas');
+  copy.width = copy.height = Math.min(side, 512);
+  const [left, top] = [(canvas.width - side) / 2, (canvas.height - side) / 2];
+  copy.getContext('2d').drawImage(canvas, left, top, side, side, 0, 0, copy.width, copy.height);
+  return copy;
+}
+
+/** In a line: "CT · slice 12 of 28 · W 100 · L 35". */
+export function tellShown(shown) {
+  const what = shown.modality || 'Image';
+  if (shown.reason) return `${what} · ${shown.reason}`;
+  const unit = shown.frames > 1 ? 'frame' : 'slice';
+  const place = shown.count > 1 ? `${unit} ${shown.place} of ${shown.count}` : '1 image';
+  return [what, place, shown.window ? tellWindow(shown.window) : shown.noWindow].join(' · ');
+}
+
+function describe(displaySet) {
+  const header = displaySet.instance ?? displaySet.instances?.[0] ?? {};
+  return {
+    study: displaySet.StudyInstanceUID,
+    series: displaySet.SeriesInstanceUID,
+    modality: displaySet.Modality,
+    patientId: header.PatientID ?? '',
+    date: header.StudyDate ?? '',
+    description: displaySet.SeriesDescription ?? '',
+  };
+}
+
+function locate(viewport, displaySet) {
+  if (!viewport?.getCurrentImageId) return { reason: 'this view shows no image' };
+  const imageId = viewport.getCurrentImageId();
+  const found = FRAME.exec(imageId ?? '');
+  if (!found) return { reason: imageId ? 'the image is not from the archive' : 'a reconstruction, not a stored frame' };
+  const [, study, series, instance, frame] = found;
+  const count = viewport.getImageIds?.().length ?? displaySet.numImageFrames ?? 1;
+  const frames = Number(displaySet.instances?.find(one => one.SOPInstanceUID === instance)?.NumberOfFrames ?? 1);
+  const place = (viewport.getCurrentImageIdIndex?.() ?? 0) + 1;
+  return { study, series, instance, frame: Number(frame), frames, place, count, ...readWindow(viewport, displaySet) };
+}
+
+function readWindow(viewport, displaySet) {
+  const image = viewport.getCornerstoneImage?.();
+  if (image?.color) return { window: null, noWindow: 'in colour, without a window', inverted: false };
+  const { voiRange, VOILUTFunction, invert } = viewport.getProperties();
+  const range = voiRange ?? shownRange(viewport);
+  const header = displaySet.instance ?? displaySet.instances?.[0];
+  const inverted = Boolean(invert) !== (header?.PhotometricInterpretation === 'MONOCHROME1');
+  if (!range) return { window: null, noWindow: 'its window is not known yet', inverted };
+  return { window: toWindow(inStoredUnits(range, image), VOILUTFunction), noWindow: null, inverted };
+}
+
+/** Before a reader touches the window, the viewer may not say which one it chose; its transfer function knows. */
+function shownRange(viewport) {
+  const [lower, upper] = viewport.getDefaultActor?.()?.actor?.getProperty?.()?.getRGBTransferFunction?.(0)?.getRange?.() ?? [];
+  return lower < upper ? { lower, upper } : null;
+}
+
+/** The viewer shows PET in SUV; windows of the gateway are over the rescaled stored values (Bq/ml). */
+function inStoredUnits({ lower, upper }, image) {
+  const suv = image?.preScale?.scaled && image.preScale.scalingParameters?.suvbw;
+  return suv ? { lower: lower / suv, upper: upper / suv } : { lower, upper };
+}
