@@ -9,6 +9,8 @@ from pydantic.json_schema import models_json_schema
 from radserve_imaging import CT_PRESETS
 from radserve_server import examples
 from radserve_server.chat_schema import ChatRequest
+from radserve_server.feedback_schema import FeedbackRequest
+from radserve_server.reports.report_schema import ReportRequest
 from radserve_server.vqa_schema import RenderRequest, SeriesRequest, VqaRequest
 
 DESCRIPTION = """Ask a medical vision-language model about images, DICOM included.
@@ -38,7 +40,7 @@ of an upload under `timings`.
 For demonstration and research, not for clinical use, unless the engine's own gate and labelling say otherwise."""
 
 _SCHEMA = "#/components/schemas/"
-_MODELS = (ChatRequest, VqaRequest, RenderRequest, SeriesRequest)
+_MODELS = (ChatRequest, VqaRequest, RenderRequest, SeriesRequest, ReportRequest, FeedbackRequest)
 _IMAGE_TYPES = ("application/dicom", "image/png", "image/jpeg")
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 
@@ -55,9 +57,11 @@ _ERRORS: dict[int, dict[str, Any]] = {
     ),
     401: _error("no API key, or one that is not known", "invalid_api_key"),
     404: _error("no such model or image", "image_not_found", "image_ids"),
+    409: _error("the answer was filed already, with another comment", "already_filed", "comment"),
     413: _error("a body or an image over its limit", "body_too_large", "body"),
     415: _error("a Content-Type that is not read here", "unsupported_media_type", "Content-Type"),
     429: _error("too many questions at once; see Retry-After", "overloaded"),
+    502: _error("the PACS did not do what it was asked", "archive_broken"),
     503: _error("the engine does not answer; see Retry-After", "engine_unavailable"),
 }
 
@@ -149,6 +153,18 @@ RENDER["openapi_extra"]["parameters"] = [
     {"name": name, "in": "query", "required": False, "schema": schema, "description": "with a raw body"}
     for name, schema in _READING.items()
 ]
+REPORT = _route(
+    *(400, 401, 404, 409, 413, 415, 502),
+    answers={"application/json": examples.REPORT, "application/dicom": None},
+    body=_json("ReportRequest", examples.REPORT_REQUESTS),
+    status=201,
+)
+FEEDBACK = _route(
+    *(400, 401, 404, 409, 413, 415, 503),
+    answers={"application/json": examples.FEEDBACK},
+    body=_json("FeedbackRequest", examples.FEEDBACK_REQUESTS),
+    status=201,
+)
 MODELS = _route(401, answers={"application/json": examples.MODELS})
 VERSION = _route(401, answers={"application/json": examples.VERSION})
 HEALTH = _route(answers={"application/json": {"status": "live"}})

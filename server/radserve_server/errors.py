@@ -10,16 +10,19 @@ GatewayError                 500 server_error
 ├── NotAcceptable            406 not_acceptable
 ├── RequestTimeout           408 request_timeout
 ├── Conflict                 409 conflict             (code says which)
+│   └── InstanceRefused      409 of a pushed instance: spool_full, instance_too_large, …
 ├── TooLarge                 413 body_too_large, too_large
 ├── UnsupportedMediaType     415 unsupported_media_type
 ├── Overloaded               429 overloaded           (Retry-After)
 ├── ClientGone               499 client_gone          (nobody is left to read it)
 ├── NotOffered               501 not_offered          (a part of a standard that is left out)
 ├── EngineUnavailable        503 engine_unavailable   (Retry-After)
+├── AuditUnavailable         503 audit_unavailable    (Retry-After)
 ├── GatewayUnreachable       502 gateway_unreachable  (the viewer's)
 └── ArchiveError             502 archive_failed       (a PACS did not do what it was asked)
     ├── ArchiveRefused       502 archive_refused      (it answered 401 or 403)
-    ├── ArchiveBroken        502 archive_broken       (half an answer, another instance, no DICOM)
+    ├── ArchiveBroken        502 archive_broken, archive_cut_off, archive_wrong_type, archive_wrong_instance
+    ├── ArchiveUnreachable   502 archive_unreachable, archive_untrusted
     └── ArchiveTimeout       504 archive_timeout
 """
 
@@ -123,6 +126,20 @@ class Conflict(GatewayError):
     default_code = "conflict"
 
 
+class InstanceRefused(Conflict):
+    """A pushed instance that is not taken; `status_code` is DICOM's word for why (PS3.4 B.2.3).
+
+    `instance` is its SOP class and instance UID, once they are known.
+    """
+
+    default_code = "instance_refused"
+
+    def __init__(self, message: str, status_code: int, *, code: str) -> None:
+        super().__init__(message, code=code)
+        self.status_code = status_code
+        self.instance: tuple[str, str] | None = None
+
+
 class TooLarge(GatewayError):
     """A body or an image over its limit."""
 
@@ -199,8 +216,22 @@ class ArchiveBroken(ArchiveError):
     default_code = "archive_broken"
 
 
+class ArchiveUnreachable(ArchiveError):
+    """Nobody answers at the PACS's address, or somebody whose certificate is not trusted."""
+
+    default_code = "archive_unreachable"
+
+
 class ArchiveTimeout(ArchiveError):
     """The PACS did not answer in time."""
 
     status = 504
     default_code = "archive_timeout"
+
+
+class AuditUnavailable(GatewayError):
+    """An event that must be kept could not be written."""
+
+    status = 503
+    default_code = "audit_unavailable"
+    retry_after_s = 1

@@ -153,6 +153,36 @@ RENDER_REQUESTS: dict[str, Any] = {
     },
 }
 RENDERING: dict[str, Any] = {"images": [{"png_base64": "iVBORw0K…", "record": _RECORD}]}
+_ANSWER_ID = f"answer-{'0' * 32}"
+REPORT_REQUESTS: dict[str, Any] = {
+    "file it where the images came from": {"answer_id": _ANSWER_ID},
+    "with the reader's own words": {"answer_id": _ANSWER_ID, "pacs": "ward", "comment": "Seen, I agree."},
+    "make it, store it nowhere": {"answer_id": _ANSWER_ID, "store": False},
+}
+REPORT: dict[str, Any] = {
+    "object": "report",
+    "answer_id": _ANSWER_ID,
+    "kind": "basic_text",
+    "sop_class": {"uid": "1.2.840.10008.5.1.4.1.1.88.11", "name": "Basic Text SR Storage"},
+    "sop_instance_uid": "2.25.1",
+    "series": "2.25.2",
+    "study": "1.2.3",
+    "stored_to": "ward",
+    "already_filed": False,
+    "bytes": 5182,
+    "fhir": {"resourceType": "DiagnosticReport", "status": "preliminary", "conclusion": _TEXT},
+    "warnings": [],
+}
+FEEDBACK_REQUESTS: dict[str, Any] = {
+    "thumbs down": {"answer_id": _ANSWER_ID, "verdict": "down", "comment": "The bleed is on the left."}
+}
+FEEDBACK: dict[str, Any] = {
+    "object": "feedback",
+    "answer_id": _ANSWER_ID,
+    "verdict": "down",
+    "event_id": "0" * 32,
+    "time": "2026-01-01T00:00:00.000+00:00",
+}
 MODELS: dict[str, Any] = {
     "object": "list",
     "data": [{"id": "radserve-demo", "object": "model", "created": 1767225600, "owned_by": "radserve"}],

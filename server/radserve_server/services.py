@@ -18,6 +18,7 @@ from radserve_server.metrics import Metrics
 from radserve_server.pacs.archive import Archives
 from radserve_server.pacs.configuration import open_archives
 from radserve_server.rendering import Key, Renderer, Several
+from radserve_server.reports.filed_reports import FiledReports
 from radserve_server.series_store import SeriesStore
 from radserve_server.settings import Settings
 from radserve_server.worker_pool import WorkerLimits, WorkerPool
@@ -25,6 +26,7 @@ from radserve_server.worklist.worklist import Worklist
 
 _SWEEP_S = 15.0
 _SERIES_BYTES = 64 * 2**20
+_FILED_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Services:
     series: SeriesStore
     archives: Archives
     answers: AnswerStore
+    reports: FiledReports
     audit: AuditLog
     intake: Intake
     worklist: Worklist
@@ -55,12 +58,15 @@ class Services:
             self.series.sweep()
             self.renderer.sweep()
             self.answers.sweep()
+            self.reports.sweep()
             self.intake.sweep()
 
 
 def build_services(settings: Settings, backend: Backend, archives: Archives | None = None) -> Services:
     """Join the parts by the settings; starts nothing."""
-    metrics = Metrics()
+    metrics, audit = Metrics(), AuditLog(settings.audit_file)
+    admission = Admission(settings.max_running, settings.max_waiting, settings.max_wait_s)
+    intake = Intake(settings, admission, metrics, audit)
     pool = WorkerPool(
         WorkerLimits(
             settings.render_workers,
@@ -83,15 +89,16 @@ def build_services(settings: Settings, backend: Backend, archives: Archives | No
             settings.probe_deadline_s,
             allow_ungated=settings.allow_ungated,
         ),
-        admission=Admission(settings.max_running, settings.max_waiting, settings.max_wait_s),
+        admission=admission,
         pool=pool,
         renderer=Renderer(pool, cache, settings.max_image_bytes),
         store=ImageStore(settings.image_store_bytes, settings.image_ttl_s),
         series=SeriesStore(_SERIES_BYTES, settings.image_ttl_s),
-        archives=open_archives(settings) if archives is None else archives,
+        archives=(open_archives(settings) if archives is None else archives).with_archive(intake.spool),
         answers=AnswerStore(settings.answer_store_bytes, settings.answer_ttl_s),
-        audit=AuditLog(settings.audit_file),
-        intake=Intake(settings),
+        reports=FiledReports(_FILED_BYTES, settings.answer_ttl_s),
+        audit=audit,
+        intake=intake,
         worklist=Worklist(settings),
         metrics=metrics,
     )
