@@ -49,7 +49,8 @@ export class AnswerView {
 
   #rest() {
     const { state, error, clinical } = this.#exchange;
-    if (state === 'stopped') return [element('p', { class: 'rs-small', role: 'status' }, 'Stopped.'), this.#retry('Ask again')];
+    if (state === 'stopped')
+      return [element('p', { class: 'rs-small', role: 'status' }, 'Stopped.'), this.#retry('Ask again')];
     if (state === 'failed') return [tellError(error), this.#retry('Retry')];
     if (state === 'running') return [];
     return [this.#buttons(), this.#outcomes(), clinical?.engine && showProvenance(clinical)];
@@ -76,7 +77,13 @@ export class AnswerView {
         disabled: Boolean(verdict?.running),
       });
     const thumbs = [thumb('up', 'Good answer'), thumb('down', 'Bad answer')];
-    return element('div', { class: 'rs-actions' }, button('Copy', copied, { class: 'rs-secondary' }), file, thumbs);
+    return element(
+      'div',
+      { class: 'rs-actions' },
+      button('Copy', copied, { class: 'rs-secondary' }),
+      file,
+      thumbs,
+    );
   }
 
   #outcomes() {
@@ -85,7 +92,8 @@ export class AnswerView {
     if (filed?.report) parts.push(this.#tellFiled(filed));
     if (filed?.error) parts.push(tellError(filed.error));
     if (verdict?.error) parts.push(tellError(verdict.error));
-    if (verdict?.given) parts.push(element('p', { class: 'rs-small' }, 'Thank you: noted in the audit file.'));
+    if (verdict?.given)
+      parts.push(element('p', { class: 'rs-small' }, 'Thank you: noted in the audit file.'));
     return element('div', { role: 'status' }, parts);
   }
 
@@ -102,9 +110,24 @@ export class AnswerView {
 function judge(clinical) {
   const warnings = clinical.warnings ?? [];
   return [
-    clinical.abstained && element('p', { class: 'rs-abstained', role: 'note' }, 'The model is not sure enough: do not rely on this answer.'),
-    element('div', { class: 'rs-confidence' }, element('span', {}, `Confidence ${tellConfidence(clinical)}`), drawBar(clinical)),
-    warnings.length > 0 && element('ul', { class: 'rs-warnings', 'aria-label': 'Warnings' }, warnings.map(one => element('li', {}, one))),
+    clinical.abstained &&
+      element(
+        'p',
+        { class: 'rs-abstained', role: 'note' },
+        'The model is not sure enough: do not rely on this answer.',
+      ),
+    element(
+      'div',
+      { class: 'rs-confidence' },
+      element('span', {}, `Confidence ${tellConfidence(clinical)}`),
+      drawBar(clinical),
+    ),
+    warnings.length > 0 &&
+      element(
+        'ul',
+        { class: 'rs-warnings', 'aria-label': 'Warnings' },
+        warnings.map(one => element('li', {}, one)),
+      ),
   ];
 }
 
@@ -113,13 +136,22 @@ function drawBar({ confidence, confidence_basis: basis, abstained }) {
   const percent = Math.round(100 * confidence);
   const full = element('span', { class: 'rs-full', 'data-abstained': Boolean(abstained) });
   full.style.width = `${percent}%`;
-  const mark = basis?.threshold ? element('span', { class: 'rs-threshold', title: 'Below this mark it does not rely on itself' }) : null;
+  const mark = basis?.threshold
+    ? element('span', { class: 'rs-threshold', title: 'Below this mark it does not rely on itself' })
+    : null;
   if (mark) mark.style.left = `${100 * basis.threshold}%`;
   const range = { 'aria-valuemin': 0, 'aria-valuemax': 100, 'aria-valuenow': percent };
-  return element('span', { class: 'rs-bar', role: 'meter', 'aria-label': 'Confidence', ...range }, full, mark);
+  return element(
+    'span',
+    { class: 'rs-bar', role: 'meter', 'aria-label': 'Confidence', ...range },
+    full,
+    mark,
+  );
 }
 
 function tellError(error) {
-  const code = error.code && element('small', { class: 'rs-code' }, error.status ? `${error.code}, ${error.status}` : error.code);
+  const code =
+    error.code &&
+    element('small', { class: 'rs-code' }, error.status ? `${error.code}, ${error.status}` : error.code);
   return element('div', { class: 'rs-error', role: 'alert' }, element('p', {}, error.message), code);
 }

@@ -4,7 +4,13 @@
 export class Exchange {
   constructor(question, words = [], snapshot = null) {
     Object.assign(this, { question, words, snapshot, state: 'running', text: '', answer: null, error: null });
-    Object.assign(this, { references: [], seen: null, filed: null, verdict: null, stop: new AbortController() });
+    Object.assign(this, {
+      references: [],
+      seen: null,
+      filed: null,
+      verdict: null,
+      stop: new AbortController(),
+    });
   }
 
   get clinical() {
@@ -18,11 +24,17 @@ export class Exchange {
 
 /** An answer that was given before the study was opened, as /v1/answers/search tells of it. */
 export function recall(told) {
-  const exchange = new Exchange(told.question, [told.standing ? 'a standing question' : 'asked before', tellTime(told.created)]);
+  const exchange = new Exchange(told.question, [
+    told.standing ? 'a standing question' : 'asked before',
+    tellTime(told.created),
+  ]);
   const { answer_id, confidence, abstained, warnings } = told;
   exchange.state = 'done';
   exchange.text = told.answer;
-  exchange.answer = { answer: told.answer, clinical: { answer_id, confidence, abstained, warnings: warnings ?? [] } };
+  exchange.answer = {
+    answer: told.answer,
+    clinical: { answer_id, confidence, abstained, warnings: warnings ?? [] },
+  };
   return exchange;
 }
 

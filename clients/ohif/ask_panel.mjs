@@ -62,10 +62,20 @@ export class AskPanel {
   }
 
   #build() {
-    this.question = new QuestionView({ onAsk: text => this.#ask(text), onStop: () => this.#running?.stop.abort() });
-    this.answers = element('div', { class: 'rs-answers', role: 'feed', 'aria-label': 'Answers about this study' });
+    this.question = new QuestionView({
+      onAsk: text => this.#ask(text),
+      onStop: () => this.#running?.stop.abort(),
+    });
+    this.answers = element('div', {
+      class: 'rs-answers',
+      role: 'feed',
+      'aria-label': 'Answers about this study',
+    });
     this.engine = element('footer', { class: 'rs-engine' });
-    const style = element('link', { rel: 'stylesheet', href: new URL('./panel.css', import.meta.url).pathname });
+    const style = element('link', {
+      rel: 'stylesheet',
+      href: new URL('./panel.css', import.meta.url).pathname,
+    });
     const hush = event => event.stopPropagation(); // keys typed here are not the viewer's
     const on = { keydown: event => this.#onKey(event), keyup: hush, keypress: hush };
     const parts = [style, this.question.root, this.answers, this.engine];
@@ -79,7 +89,11 @@ export class AskPanel {
       this.#pacs = pacs;
       fill(this.engine, ...tellEngine(engine));
     } catch (error) {
-      fill(this.engine, element('p', { class: 'rs-warning' }, error.message), button('Try again', () => this.#meet()));
+      fill(
+        this.engine,
+        element('p', { class: 'rs-warning' }, error.message),
+        button('Try again', () => this.#meet()),
+      );
     }
   }
 
@@ -100,14 +114,21 @@ export class AskPanel {
   async #open(study) {
     this.#study = study;
     const known = this.#views.get(study);
-    fill(this.answers, (known ?? []).map(view => view.root));
+    fill(
+      this.answers,
+      (known ?? []).map(view => view.root),
+    );
     if (known) return;
     const views = [];
     this.#views.set(study, views);
     try {
       const told = await this.#gateway.answersAbout(study);
       views.push(...told.reverse().map(one => this.#view(recall(one))));
-      if (this.#study === study) fill(this.answers, views.map(view => view.root));
+      if (this.#study === study)
+        fill(
+          this.answers,
+          views.map(view => view.root),
+        );
     } catch {
       // An older server has no such list. What is wrong with one that does not answer is told when it is asked.
     }
@@ -151,14 +172,21 @@ export class AskPanel {
 
   async #answer(exchange, view) {
     const { shown, ...wish } = exchange.wish;
-    const made = await makeReferences(shown, { ...wish, pacs: this.#pacs, findPrior: one => this.#findPrior(one) });
+    const made = await makeReferences(shown, {
+      ...wish,
+      pacs: this.#pacs,
+      findPrior: one => this.#findPrior(one),
+    });
     Object.assign(exchange, made);
     view.update();
     const onDelta = delta => {
       exchange.text += delta;
       view.say(exchange.text);
     };
-    exchange.answer = await this.#gateway.ask(exchange.question, made.references, { signal: exchange.stop.signal, onDelta });
+    exchange.answer = await this.#gateway.ask(exchange.question, made.references, {
+      signal: exchange.stop.signal,
+      onDelta,
+    });
     exchange.text = exchange.answer.answer;
   }
 
@@ -169,7 +197,9 @@ export class AskPanel {
   /** What the model saw, and whether the digests say that it is just that. */
   async #see(exchange, view) {
     try {
-      const several = await Promise.all(exchange.references.map(reference => this.#gateway.render(reference)));
+      const several = await Promise.all(
+        exchange.references.map(reference => this.#gateway.render(reference)),
+      );
       const records = exchange.clinical.images;
       const images = several.flat();
       const same = images.map((image, index) => image.record.pixels_sha256 === records[index]?.pixels_sha256);
@@ -234,7 +264,10 @@ export class AskPanel {
 }
 
 function tellEngine(engine) {
-  if (!engine) return [element('p', { class: 'rs-warning' }, 'The engine has not answered yet; it may still be loading.')];
+  if (!engine)
+    return [
+      element('p', { class: 'rs-warning' }, 'The engine has not answered yet; it may still be loading.'),
+    ];
   const { gate, intended_use: use } = engine.clinical;
   const name = element('p', {}, `${engine.id} · gate ${gate}`);
   return [name, use && element('p', { class: 'rs-use' }, use)];

@@ -22,7 +22,9 @@ export function button(label, onClick, attributes = {}) {
 
 /** Put children in the place of those that are there. */
 export function fill(parent, ...children) {
-  parent.replaceChildren(...children.flat().filter(child => child !== null && child !== undefined && child !== false));
+  parent.replaceChildren(
+    ...children.flat().filter(child => child !== null && child !== undefined && child !== false),
+  );
 }
 
 function listen(made, listeners) {

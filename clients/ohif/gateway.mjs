@@ -90,15 +90,24 @@ export class Gateway {
 /** From the gateway's error shape. */
 function read(body, status) {
   const error = body?.error;
-  if (typeof error?.message === 'string') return new GatewayError(sentence(error.message), error.code ?? 'error', status);
-  return new GatewayError(`The server answered with status ${status}, and without a reason.`, `http_${status}`, status);
+  if (typeof error?.message === 'string')
+    return new GatewayError(sentence(error.message), error.code ?? 'error', status);
+  return new GatewayError(
+    `The server answered with status ${status}, and without a reason.`,
+    `http_${status}`,
+    status,
+  );
 }
 
 /** From what fetch throws; an answer that was stopped stays what it is. */
 function told(error) {
   if (error instanceof GatewayError || error?.name === 'AbortError') return error;
-  if (error instanceof SyntaxError) return new GatewayError('The server answered with something unreadable.', 'unreadable');
-  return new GatewayError('The server cannot be reached: it may have ended, or the network is down.', 'unreachable');
+  if (error instanceof SyntaxError)
+    return new GatewayError('The server answered with something unreadable.', 'unreadable');
+  return new GatewayError(
+    'The server cannot be reached: it may have ended, or the network is down.',
+    'unreachable',
+  );
 }
 
 function sentence(text) {

@@ -23,7 +23,9 @@ export default {
   id: 'radserve',
   getPanelModule({ servicesManager, extensionManager }) {
     panel = new AskPanel(servicesManager.services, extensionManager);
-    return [{ name: 'ask', iconName: 'tool-annotate', iconLabel: 'Ask', label: 'Ask', component: () => HOST }];
+    return [
+      { name: 'ask', iconName: 'tool-annotate', iconLabel: 'Ask', label: 'Ask', component: () => HOST },
+    ];
   },
   onModeExit: () => panel?.forget(),
 };

@@ -57,7 +57,8 @@ async function listInstances(authorize, study, series) {
   const path = `/dicom-web/studies/${study}/series/${series}/instances`;
   const headers = { accept: 'application/dicom+json', ...authorize() };
   const response = await fetch(path, { headers, credentials: 'same-origin' });
-  if (!response.ok) throw new NoPrior(`The archive did not list the earlier series (status ${response.status}).`);
+  if (!response.ok)
+    throw new NoPrior(`The archive did not list the earlier series (status ${response.status}).`);
   const found = response.status === 204 ? [] : await response.json();
   const number = one => Number(one['00200013']?.Value?.[0] ?? 0);
   return found.sort((one, other) => number(one) - number(other)).map(one => one['00080018'].Value[0]);

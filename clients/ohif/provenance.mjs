@@ -14,9 +14,17 @@ export function showProvenance({ engine, timings, archive, confidence_basis: bas
     ['First word', tellMs(timings?.ttft_without_fetch_ms, ' after the fetch')],
     ['Whole answer', tellMs(timings?.total_ms)],
   ];
-  const list = rows.filter(([, value]) => value).flatMap(([name, value]) => [element('dt', {}, name), element('dd', {}, value)]);
+  const list = rows
+    .filter(([, value]) => value)
+    .flatMap(([name, value]) => [element('dt', {}, name), element('dd', {}, value)]);
   const use = engine.intended_use && element('p', { class: 'rs-use' }, engine.intended_use);
-  return element('details', { class: 'rs-provenance' }, element('summary', {}, 'Model and timings'), use, element('dl', {}, list));
+  return element(
+    'details',
+    { class: 'rs-provenance' },
+    element('summary', {}, 'Model and timings'),
+    use,
+    element('dl', {}, list),
+  );
 }
 
 function tellFetch(timings, archive) {

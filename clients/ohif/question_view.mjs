@@ -70,13 +70,29 @@ export class QuestionView {
       'aria-keyshortcuts': 'Alt+Q',
       on: { keydown: event => this.#onKey(event) },
     });
-    this.suggestions = element('div', { class: 'rs-chips', role: 'group', 'aria-label': 'Suggested questions' });
+    this.suggestions = element('div', {
+      class: 'rs-chips',
+      role: 'group',
+      'aria-label': 'Suggested questions',
+    });
     this.refusal = element('p', { class: 'rs-warning', role: 'alert' });
     this.askButton = element('button', { type: 'submit', class: 'rs-primary' }, 'Ask');
     this.stopButton = button('Stop', () => this.#onStop(), { class: 'rs-secondary', hidden: true });
-    const keys = element('p', { class: 'rs-keys', id: 'radserve-keys' }, 'Enter asks · Esc stops · Alt+Q comes here');
+    const keys = element(
+      'p',
+      { class: 'rs-keys', id: 'radserve-keys' },
+      'Enter asks · Esc stops · Alt+Q comes here',
+    );
     const send = element('div', { class: 'rs-send' }, this.askButton, this.stopButton, keys);
-    const parts = [this.shown, this.text, this.refusal, this.#buildScopes(), this.#buildWindow(), send, this.suggestions];
+    const parts = [
+      this.shown,
+      this.text,
+      this.refusal,
+      this.#buildScopes(),
+      this.#buildWindow(),
+      send,
+      this.suggestions,
+    ];
     const submit = event => {
       event.preventDefault();
       this.#send(this.text.value);
@@ -90,18 +106,32 @@ export class QuestionView {
         'label',
         { title },
         element('input', { type: 'radio', name: 'radserve-scope', value: id, checked: index === 0 }),
-        element('span', {}, label)
+        element('span', {}, label),
       );
-    this.scopes = element('div', { class: 'rs-scopes', role: 'radiogroup', 'aria-label': 'Ask about' }, SCOPES.map(radio));
+    this.scopes = element(
+      'div',
+      { class: 'rs-scopes', role: 'radiogroup', 'aria-label': 'Ask about' },
+      SCOPES.map(radio),
+    );
     return this.scopes;
   }
 
   #buildWindow() {
     this.window = element('input', { type: 'checkbox', role: 'switch', id: 'radserve-window' });
     this.ownWindow = element('span', { class: 'rs-small' });
-    this.note = element('p', { class: 'rs-small', hidden: true }, 'The view is inverted; the inversion is not sent.');
+    this.note = element(
+      'p',
+      { class: 'rs-small', hidden: true },
+      'The view is inverted; the inversion is not sent.',
+    );
     const title = 'Show the model the image in the window you chose, in place of its own';
-    const label = element('label', { class: 'rs-switch', title }, this.window, element('span', {}, 'Use my window'), this.ownWindow);
+    const label = element(
+      'label',
+      { class: 'rs-switch', title },
+      this.window,
+      element('span', {}, 'Use my window'),
+      this.ownWindow,
+    );
     return element('div', {}, label, this.note);
   }
 

@@ -4,7 +4,11 @@ import { tellWindow } from './window.mjs';
 
 export const SCOPES = [
   { id: 'frame', label: 'This image', title: 'Ask about the image in front of you' },
-  { id: 'series', label: 'Series', title: 'Ask about the series; the model is shown the slices its policy chooses' },
+  {
+    id: 'series',
+    label: 'Series',
+    title: 'Ask about the series; the model is shown the slices its policy chooses',
+  },
   { id: 'prior', label: 'With prior', title: 'Compare this image with the earlier study of this patient' },
 ];
 
@@ -27,7 +31,9 @@ export async function makeReferences(shown, { scope, useWindow, pacs, findPrior 
   if (scope === 'prior') {
     const prior = await findPrior(shown);
     references.push({ study: prior.study, series: prior.series, instances: [prior.instance], ...shared });
-    words.push(`prior${tellDate(prior.date)}, slice ${prior.place} of ${prior.count} (same place in its stack)`);
+    words.push(
+      `prior${tellDate(prior.date)}, slice ${prior.place} of ${prior.count} (same place in its stack)`,
+    );
   }
   words.push(...tellTreatment(shown, useWindow, window));
   return { references, words };
@@ -51,5 +57,7 @@ function tellTreatment(shown, useWindow, window) {
 }
 
 function tellDate(date) {
-  return /^\d{8}$/.test(date ?? '') ? ` of ${date.slice(0, 4)}-${date.slice(4, 6)}-${date.slice(6)}` : ' without a date';
+  return /^\d{8}$/.test(date ?? '')
+    ? ` of ${date.slice(0, 4)}-${date.slice(4, 6)}-${date.slice(6)}`
+    : ' without a date';
 }

@@ -6,7 +6,10 @@
 export async function takeInSeries({ dataSource, displaySetService }, study, series) {
   const find = () => displaySetService.getActiveDisplaySets().find(one => one.SeriesInstanceUID === series);
   if (!find()) {
-    await dataSource.retrieve.series.metadata({ StudyInstanceUID: study, filters: { seriesInstanceUID: series } });
+    await dataSource.retrieve.series.metadata({
+      StudyInstanceUID: study,
+      filters: { seriesInstanceUID: series },
+    });
   }
   return find()?.displaySetInstanceUID ?? null;
 }

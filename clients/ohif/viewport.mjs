@@ -55,12 +55,24 @@ function locate(viewport, displaySet) {
   if (!viewport?.getCurrentImageId) return { reason: 'this view shows no image' };
   const imageId = viewport.getCurrentImageId();
   const found = FRAME.exec(imageId ?? '');
-  if (!found) return { reason: imageId ? 'the image is not from the archive' : 'a reconstruction, not a stored frame' };
+  if (!found)
+    return { reason: imageId ? 'the image is not from the archive' : 'a reconstruction, not a stored frame' };
   const [, study, series, instance, frame] = found;
   const count = viewport.getImageIds?.().length ?? displaySet.numImageFrames ?? 1;
-  const frames = Number(displaySet.instances?.find(one => one.SOPInstanceUID === instance)?.NumberOfFrames ?? 1);
+  const frames = Number(
+    displaySet.instances?.find(one => one.SOPInstanceUID === instance)?.NumberOfFrames ?? 1,
+  );
   const place = (viewport.getCurrentImageIdIndex?.() ?? 0) + 1;
-  return { study, series, instance, frame: Number(frame), frames, place, count, ...readWindow(viewport, displaySet) };
+  return {
+    study,
+    series,
+    instance,
+    frame: Number(frame),
+    frames,
+    place,
+    count,
+    ...readWindow(viewport, displaySet),
+  };
 }
 
 function readWindow(viewport, displaySet) {
@@ -76,7 +88,8 @@ function readWindow(viewport, displaySet) {
 
 /** Before a reader touches the window, the viewer may not say which one it chose; its transfer function knows. */
 function shownRange(viewport) {
-  const [lower, upper] = viewport.getDefaultActor?.()?.actor?.getProperty?.()?.getRGBTransferFunction?.(0)?.getRange?.() ?? [];
+  const [lower, upper] =
+    viewport.getDefaultActor?.()?.actor?.getProperty?.()?.getRGBTransferFunction?.(0)?.getRange?.() ?? [];
   return lower < upper ? { lower, upper } : null;
 }
 
