@@ -13,6 +13,10 @@ from radserve_server.expiring_cache import ExpiringCache
 from radserve_server.pacs.archive import InstanceAddress
 
 
+SHARED = "*"
+"""The owner of answers to standing questions, which every caller may read; no key goes by this name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A frame (from 1) that the model saw: its address in an archive or its upload's id, and its record."""
@@ -42,7 +46,7 @@ class KeptAnswer:
 
 
 class AnswerStore:
-    """An answer is found by its own caller only."""
+    """An answer is found by its own caller only, one to a standing question by all."""
 
     def __init__(self, max_bytes: int, ttl_s: float) -> None:
         self._answers: ExpiringCache[tuple[str, str], KeptAnswer] = ExpiringCache(max_bytes, ttl_s)
@@ -54,7 +58,7 @@ class AnswerStore:
 
     def get(self, owner: str, answer_id: str, param: str) -> KeptAnswer:
         """Find an answer; raises NotFound naming `param`."""
-        answer = self._answers.get((owner, answer_id))
+        answer = self._answers.get((owner, answer_id)) or self._answers.get((SHARED, answer_id))
         if answer is None:
             raise NotFound(
                 "there is no such answer: it was never given to this key, or it has expired; ask again",

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -14,6 +15,8 @@ from starlette.responses import JSONResponse, Response
 
 from radserve_server import chat, feedback, health, images, models, renderings, series, vqa
 from radserve_server.access import AccessLayer
+from radserve_server.answer_store import SHARED
+from radserve_server.asking import ask_about
 from radserve_server.backend import Backend
 from radserve_server.body_gate import BodyBudget, BodyGate
 from radserve_server.disconnect import cancel
@@ -76,7 +79,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await services.pool.start()
         await services.watch.probe()
         tasks += [asyncio.ensure_future(services.watch.run()), asyncio.ensure_future(services.sweep())]
-        await services.intake.start()
+        await services.intake.start(partial(ask_about, services, SHARED))
         await services.worklist.start()
         yield
     finally:

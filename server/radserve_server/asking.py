@@ -19,14 +19,16 @@ async def ask_about(
     question: str,
     *,
     model: str | None = None,
+    system: str | None = None,
     sampling: Mapping[str, Any] | None = None,
 ) -> KeptAnswer:
-    """The whole answer, kept for `caller` like any other; raises GatewayError."""
+    """The whole answer, kept for `caller` like any other; `system` is a system message. Raises GatewayError."""
     started = time.perf_counter()
     engine = services.watch.require(model)
     reader = SourceReader(services.store, services.series, caller, engine.policy, services.archives)
     sources = await reader.read_all((), references, None)
-    messages = ask_about_images(question, len(sources))
+    told = () if system is None else ({"role": "system", "content": system},)
+    messages = (*told, *ask_about_images(question, len(sources)))
     asked = Asked(engine, messages, sources, dict(sampling or {}), started, started, caller)
     answer = await RunningAnswer.begin(services, asked)
     try:

@@ -42,4 +42,6 @@ async def tell_metrics(request: Request) -> Response:
     metrics.images_waiting.set(services.pool.waiting)
     metrics.ready.set(services.watch.ready)
     metrics.store_bytes.set(services.store.size)
+    metrics.intake_bytes.set(services.intake.bytes)
+    metrics.standing_waiting.set(services.intake.questions_waiting)
     return Response(metrics.render(), media_type=CONTENT_TYPE)

@@ -60,6 +60,7 @@ class Services:
             self.answers.sweep()
             self.reports.sweep()
             self.intake.sweep()
+            self.archives.sweep()
 
 
 def build_services(settings: Settings, backend: Backend, archives: Archives | None = None) -> Services:
@@ -94,7 +95,7 @@ def build_services(settings: Settings, backend: Backend, archives: Archives | No
         renderer=Renderer(pool, cache, settings.max_image_bytes),
         store=ImageStore(settings.image_store_bytes, settings.image_ttl_s),
         series=SeriesStore(_SERIES_BYTES, settings.image_ttl_s),
-        archives=(open_archives(settings) if archives is None else archives).with_archive(intake.spool),
+        archives=intake.add_to(open_archives(settings, metrics) if archives is None else archives),
         answers=AnswerStore(settings.answer_store_bytes, settings.answer_ttl_s),
         reports=FiledReports(_FILED_BYTES, settings.answer_ttl_s),
         audit=audit,

@@ -1,21 +1,91 @@
 """All that takes instances in, as one part that starts and stops with the server."""
 
-from dataclasses import dataclass
+import asyncio
 
+from radserve_server.admission import Admission
+from radserve_server.audit import AuditLog
+from radserve_server.errors import NotFound
+from radserve_server.intake.configuration import IntakeFile, read_intake_file
+from radserve_server.intake.listener import Listener
+from radserve_server.intake.pushes import Reception
+from radserve_server.intake.rules import Rule
+from radserve_server.intake.spool import Spool
+from radserve_server.intake.standing import Ask, StandingQuestions
+from radserve_server.metrics import Metrics
+from radserve_server.pacs.archive import INTAKE, Archives
 from radserve_server.settings import Settings
 
 
-@dataclass(slots=True)
 class Intake:
-    """Nothing listens unless an intake file is set."""
+    """Nothing is taken in unless an intake file is set; raises ValueError naming what is wrong in it."""
 
-    settings: Settings
+    def __init__(self, settings: Settings, admission: Admission, metrics: Metrics, audit: AuditLog) -> None:
+        is_set = settings.intake_file is not None
+        file = (
+            IntakeFile(stow=False) if settings.intake_file is None else read_intake_file(settings.intake_file)
+        )
+        self._takes_stow = file.stow
+        self._spool = Spool(file.spool)
+        rules = [Rule.compile(table) for table in file.rules]
+        self._standing = StandingQuestions(rules, file.standing, self._spool, admission, metrics)
+        self._reception = Reception(
+            self._spool, file.limits, metrics, self._standing.note_growth, self._standing.note_release
+        )
+        self._listener = None
+        if file.listener is not None:
+            self._listener = Listener(file.listener, file.peers, self._reception, audit)
+        self._is_set = is_set
 
-    async def start(self) -> None:
-        """Listen."""
+    @property
+    def port(self) -> int:
+        """Of the C-STORE SCP, once it listens; 0 without one."""
+        return 0 if self._listener is None else self._listener.port
+
+    @property
+    def bytes(self) -> int:
+        """How much is kept."""
+        return self._spool.bytes
+
+    @property
+    def questions_waiting(self) -> int:
+        """Standing questions that are still to be asked."""
+        return self._standing.count_waiting()
+
+    def count_waiting(self, study: str) -> int:
+        """Standing questions that are still to be asked of a study."""
+        return self._standing.count_waiting(study)
+
+    def open_stow(self) -> Reception:
+        """Where STOW-RS hands over what it gets; raises NotFound where nothing may be pushed so."""
+        if not self._takes_stow:
+            message = "nothing may be pushed here by STOW-RS: RADSERVE_INTAKE_FILE would say so"
+            raise NotFound(message, code="intake_off")
+        return self._reception
+
+    def add_to(self, archives: Archives) -> Archives:
+        """The archives, and what is pushed here; raises ValueError if one has its name."""
+        if not self._is_set:
+            return archives
+        if INTAKE in archives.by_name:
+            raise ValueError(f"a PACS is called {INTAKE}, which is the name of what is pushed here")
+        return Archives({**archives.by_name, INTAKE: self._spool})
+
+    async def start(self, ask: Ask) -> None:
+        """Listen, and ask standing questions."""
+        if not self._is_set:
+            return
+        self._spool.open()
+        self._standing.start(ask)
+        if self._listener is not None:
+            self._listener.start()
 
     async def stop(self) -> None:
-        """Stop listening."""
+        """Stop listening, and forget what came."""
+        if self._listener is not None:
+            await asyncio.to_thread(self._listener.stop)
+        await self._standing.stop()
+        await self._spool.close()
 
     def sweep(self) -> None:
         """Forget what is too old."""
+        self._spool.sweep()
