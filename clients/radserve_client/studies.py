@@ -7,8 +7,8 @@ from pathlib import Path
 from radserve_client.errors import RadserveError
 from radserve_client.orthanc import Orthanc
 
-# Head CTs (JPEG 2000), an abdominal MR, an ultrasound: pydicom's package brings them along (MIT licence).
-_SAMPLES = ("J2K_pixelrep_mismatch.dcm", "693_J2KI.dcm", "examples_overlay.dcm", "examples_jpeg2k.dcm")
+# An MR of the liver, a CT of the chest, an ultrasound (JPEG 2000): pydicom's package has them (MIT licence).
+_SAMPLES = ("examples_overlay.dcm", "CT_small.dcm", "examples_jpeg2k.dcm")
 _PREAMBLE, _MAGIC = 128, b"DICM"  # PS3.10 7.1
 
 

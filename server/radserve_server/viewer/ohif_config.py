@@ -27,7 +27,7 @@ def _config(pacs_name: str) -> dict[str, Any]:
         "routerBasename": None,
         "extensions": [PANEL],
         "modes": [],
-        "customizationService": {},
+        "customizationService": {"ohif.tours": {"$set": []}},  # a tour would lie over image and panel
         "showStudyList": True,
         "groupEnabledModesFirst": True,
         "maxNumberOfWebWorkers": 3,
