@@ -1,6 +1,7 @@
 """From the bytes of a medical image to what the model sees, and the record of how."""
 
 from radserve_imaging.errors import ImagingError
+from radserve_imaging.identity import Identity, read_identity
 from radserve_imaging.inspection import Inspection, inspect
 from radserve_imaging.limits import Limits
 from radserve_imaging.media import sniff
@@ -28,6 +29,7 @@ from radserve_imaging.windowing import CT_PRESETS, Window
 
 __all__ = [
     "CT_PRESETS",
+    "Identity",
     "ImagePolicy",
     "ImagingError",
     "Inspection",
@@ -55,6 +57,7 @@ __all__ = [
     "is_presentation_state",
     "list_planes",
     "plan_stack",
+    "read_identity",
     "render",
     "render_object",
     "render_plan",

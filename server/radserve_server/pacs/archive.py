@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from radserve_imaging import Plane
-from radserve_server.errors import InvalidRequest
+from radserve_server.errors import InvalidRequest, NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,9 @@ class Archive(Protocol):
     async def list_instances(self, study: str, series: str) -> Sequence[InstanceEntry]:
         """The instances of a series."""
 
+    async def find_instance(self, study: str, instance: str) -> InstanceAddress:
+        """In which series of a study an instance lies."""
+
     async def fetch(self, address: InstanceAddress) -> bytes:
         """An instance as a DICOM file, in the transfer syntax that the archive keeps it in."""
 
@@ -63,25 +66,39 @@ class Archive(Protocol):
     async def close(self) -> None:
         """Close the connections."""
 
+    def sweep(self) -> None:
+        """Forget what was kept too long."""
+
+
+INTAKE = "intake"
+"""The name of what was pushed here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Archives:
-    """The archives of the configuration, by name."""
+    """The archives of the configuration by name, and perhaps what was pushed here under INTAKE."""
 
     by_name: Mapping[str, Archive]
 
     def get(self, name: str | None, param: str) -> Archive:
-        """The archive of that name, or the only one; raises InvalidRequest naming the field."""
+        """The archive of that name, or the only one configured; raises InvalidRequest naming the field."""
         if name is not None and name in self.by_name:
             return self.by_name[name]
-        known = ", ".join(self.by_name) or "none is: set RADSERVE_PACS_URL or RADSERVE_PACS_FILE"
+        known = ", ".join(self.by_name) or "none; set RADSERVE_PACS_URL or RADSERVE_PACS_FILE"
         if name is not None:
-            message = f"there is no PACS {name[:100]!r}; configured: {known}"
+            message = f"there is no PACS {name[:100]!r}; known here: {known}"
             raise InvalidRequest(message, code="unknown_pacs", param=param)
-        if len(self.by_name) != 1:
-            message = f"say which PACS is meant; configured: {known}"
+        pushed_apart = [archive for key, archive in self.by_name.items() if key != INTAKE]
+        found = pushed_apart or list(self.by_name.values())
+        if len(found) != 1:
+            message = f"say in pacs which PACS is meant; known here: {known}"
             raise InvalidRequest(message, code="unknown_pacs", param=param)
-        return next(iter(self.by_name.values()))
+        return found[0]
+
+    def sweep(self) -> None:
+        """Forget what was kept too long."""
+        for archive in self.by_name.values():
+            archive.sweep()
 
     async def close(self) -> None:
         """Close all connections."""
@@ -92,3 +109,8 @@ class Archives:
 def describe_missing(what: str, pacs: str) -> Mapping[str, Any]:
     """What NotFound says of something that an archive does not have."""
     return {"message": f"{pacs} has no such {what}", "code": "dicom_not_found"}
+
+
+def missing(what: str, pacs: str) -> NotFound:
+    """An archive does not have something."""
+    return NotFound(**describe_missing(what, pacs))

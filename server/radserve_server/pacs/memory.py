@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import pydicom
 
 from radserve_imaging import ImagingError, Limits, list_planes
-from radserve_server.errors import NotFound
 from radserve_server.expiring_cache import ExpiringCache
-from radserve_server.pacs.archive import InstanceAddress, InstanceEntry, SeriesEntry, describe_missing
+from radserve_server.pacs.archive import InstanceAddress, InstanceEntry, SeriesEntry, missing
 
 _HEADER = [
     "StudyInstanceUID",
@@ -42,7 +41,7 @@ class MemoryArchive:
             if address.study == study:
                 found.setdefault(address.series, []).append(series)
         if not found:
-            raise NotFound(**describe_missing("study", self._name))
+            raise missing("study", self._name)
         return [
             SeriesEntry(uid, entries[0].modality, entries[0].description, len(entries))
             for uid, entries in found.items()
@@ -56,14 +55,21 @@ class MemoryArchive:
             if (address.study, address.series) == (study, series)
         ]
         if not found:
-            raise NotFound(**describe_missing("series", self._name))
+            raise missing("series", self._name)
         return found
+
+    async def find_instance(self, study: str, instance: str) -> InstanceAddress:
+        """The series is what the file says; raises NotFound."""
+        for address, _ in self._kept.items():
+            if (address.study, address.instance) == (study, instance):
+                return address
+        raise missing("instance", self._name)
 
     async def fetch(self, address: InstanceAddress) -> bytes:
         """The file as it came; raises NotFound."""
         kept = self._kept.get(address)
         if kept is None:
-            raise NotFound(**describe_missing("instance", self._name))
+            raise missing("instance", self._name)
         return kept[0]
 
     async def store(self, instances: Sequence[bytes]) -> None:
@@ -90,7 +96,7 @@ def read_entry(pacs: str, data: bytes) -> tuple[InstanceEntry, SeriesEntry]:
         pacs, str(header.StudyInstanceUID), str(header.SeriesInstanceUID), str(header.SOPInstanceUID)
     )
     try:
-        planes = tuple(list_planes(data, Limits()))
+        planes = tuple(plane for plane in list_planes(data, Limits()) if plane.rows and plane.columns)
     except ImagingError:
         planes = ()
     entry = InstanceEntry(address, str(header.SOPClassUID), planes)
