@@ -79,7 +79,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await services.pool.start()
         await services.watch.probe()
         tasks += [asyncio.ensure_future(services.watch.run()), asyncio.ensure_future(services.sweep())]
-        await services.intake.start(partial(ask_about, services, SHARED))
+        await services.intake.start(partial(ask_about, services, SHARED), services.renderer.forget_fetched)
         await services.worklist.start()
         yield
     finally:

@@ -10,6 +10,7 @@ from radserve_imaging import CT_PRESETS
 from radserve_server import examples
 from radserve_server.chat_schema import ChatRequest
 from radserve_server.feedback_schema import FeedbackRequest
+from radserve_server.intake.answers_schema import AnswersRequest
 from radserve_server.reports.report_schema import ReportRequest
 from radserve_server.vqa_schema import RenderRequest, SeriesRequest, VqaRequest
 
@@ -40,7 +41,15 @@ of an upload under `timings`.
 For demonstration and research, not for clinical use, unless the engine's own gate and labelling say otherwise."""
 
 _SCHEMA = "#/components/schemas/"
-_MODELS = (ChatRequest, VqaRequest, RenderRequest, SeriesRequest, ReportRequest, FeedbackRequest)
+_MODELS = (
+    AnswersRequest,
+    ChatRequest,
+    VqaRequest,
+    RenderRequest,
+    SeriesRequest,
+    ReportRequest,
+    FeedbackRequest,
+)
 _IMAGE_TYPES = ("application/dicom", "image/png", "image/jpeg")
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 
@@ -57,6 +66,7 @@ _ERRORS: dict[int, dict[str, Any]] = {
     ),
     401: _error("no API key, or one that is not known", "invalid_api_key"),
     404: _error("no such model or image", "image_not_found", "image_ids"),
+    406: _error("none of the media types in Accept can be given", "not_acceptable", "Accept"),
     409: _error("the answer was filed already, with another comment", "already_filed", "comment"),
     413: _error("a body or an image over its limit", "body_too_large", "body"),
     415: _error("a Content-Type that is not read here", "unsupported_media_type", "Content-Type"),
@@ -164,6 +174,20 @@ FEEDBACK = _route(
     answers={"application/json": examples.FEEDBACK},
     body=_json("FeedbackRequest", examples.FEEDBACK_REQUESTS),
     status=201,
+)
+STOW = _route(
+    *(400, 401, 404, 406, 413, 415),
+    answers={"application/dicom+json": examples.STORED},
+    body={'multipart/related; type="application/dicom"': _BINARY, "application/dicom": _BINARY},
+)
+STOW["responses"] |= {
+    202: {"description": "some instances were not taken: see FailedSOPSequence and the Warning header"},
+    409: {"description": "no instance was taken: see FailedSOPSequence and the Warning header"},
+}
+ANSWERS = _route(
+    *(400, 401, 413, 415),
+    answers={"application/json": examples.ANSWERS},
+    body=_json("AnswersRequest", examples.ANSWERS_REQUESTS),
 )
 MODELS = _route(401, answers={"application/json": examples.MODELS})
 VERSION = _route(401, answers={"application/json": examples.VERSION})

@@ -183,6 +183,37 @@ FEEDBACK: dict[str, Any] = {
     "event_id": "0" * 32,
     "time": "2026-01-01T00:00:00.000+00:00",
 }
+_SOP = {
+    "00081150": {"vr": "UI", "Value": ["1.2.840.10008.5.1.4.1.1.2"]},
+    "00081155": {"vr": "UI", "Value": ["1.2.3.4"]},
+}
+STORED: dict[str, Any] = {
+    "00081190": {"vr": "UR"},
+    "00081199": {"vr": "SQ", "Value": [{**_SOP, "00081190": {"vr": "UR"}}]},
+}
+ANSWERS_REQUESTS: dict[str, Any] = {"answers about a study": {"study": "1.2.3"}}
+ANSWERS: dict[str, Any] = {
+    "object": "list",
+    "data": [
+        {
+            "answer_id": f"answer-{'0' * 32}",
+            "question": "Is there a bleed?",
+            "answer": _TEXT,
+            "model": "radserve-demo",
+            "finish_reason": "stop",
+            "confidence": 0.83,
+            "abstained": False,
+            "warnings": [],
+            "seen": [
+                {"pacs": "intake", "study": "1.2.3", "series": "1.2.3.1", "instance": "1.2.3.4", "frame": 1}
+            ],
+            "created": "2026-01-01T00:00:00+00:00",
+            "standing": True,
+            "superseded": False,
+        }
+    ],
+    "waiting": 0,
+}
 MODELS: dict[str, Any] = {
     "object": "list",
     "data": [{"id": "radserve-demo", "object": "model", "created": 1767225600, "owned_by": "radserve"}],

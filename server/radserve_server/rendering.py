@@ -15,6 +15,9 @@ from radserve_server.image_times import NO_TIME, ImageTimes
 from radserve_server.pacs.archive import InstanceAddress
 from radserve_server.worker_pool import Done, WorkerPool
 
+FETCHED = "dicom-"
+"""What the id of a source begins with that lies in an archive."""
+
 _RECORD_BYTES = 2048
 
 
@@ -98,6 +101,10 @@ class Renderer:
     def forget(self, image_id: str) -> None:
         """Forget all renderings of an image or a series, or by a presentation state."""
         self._cache.discard_where(lambda key: image_id in (key[0], key[3]))
+
+    def forget_fetched(self) -> None:
+        """Forget all renderings of images that lie in archives."""
+        self._cache.discard_where(lambda key: key[0].startswith(FETCHED))
 
     def sweep(self) -> None:
         """Forget what is too old."""

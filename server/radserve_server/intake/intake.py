@@ -1,6 +1,8 @@
 """All that takes instances in, as one part that starts and stops with the server."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 
 from radserve_server.admission import Admission
 from radserve_server.audit import AuditLog
@@ -29,8 +31,14 @@ class Intake:
         rules = [Rule.compile(table) for table in file.rules]
         self._standing = StandingQuestions(rules, file.standing, self._spool, admission, metrics)
         self._reception = Reception(
-            self._spool, file.limits, metrics, self._standing.note_growth, self._standing.note_release
+            self._spool,
+            file.limits,
+            metrics,
+            self._standing.note_growth,
+            self._standing.note_release,
+            self._note_replacement,
         )
+        self._forget: Callable[[], object] = lambda: None
         self._listener = None
         if file.listener is not None:
             self._listener = Listener(file.listener, file.peers, self._reception, audit)
@@ -70,11 +78,12 @@ class Intake:
             raise ValueError(f"a PACS is called {INTAKE}, which is the name of what is pushed here")
         return Archives({**archives.by_name, INTAKE: self._spool})
 
-    async def start(self, ask: Ask) -> None:
-        """Listen, and ask standing questions."""
+    async def start(self, ask: Ask, forget: Callable[[], None]) -> None:
+        """Listen, and ask standing questions; `forget` what was rendered when an image is pushed anew, changed."""
         if not self._is_set:
             return
         self._spool.open()
+        self._forget = partial(asyncio.get_running_loop().call_soon_threadsafe, forget)
         self._standing.start(ask)
         if self._listener is not None:
             self._listener.start()
@@ -89,3 +98,6 @@ class Intake:
     def sweep(self) -> None:
         """Forget what is too old."""
         self._spool.sweep()
+
+    def _note_replacement(self) -> None:
+        self._forget()

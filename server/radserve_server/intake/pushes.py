@@ -13,7 +13,7 @@ from radserve_server.metrics import Metrics
 @dataclass(frozen=True, slots=True)
 class Reception:
     """Takes pushes in. From any thread, `note_growth` is told the study of each instance that is new, and
-    `note_release` the studies of a push that is over.
+    `note_release` the studies of a push that is over, and `note_replacement` that an image is no longer what it was.
     """
 
     spool: Spool
@@ -21,6 +21,7 @@ class Reception:
     metrics: Metrics
     note_growth: Callable[[str], None]
     note_release: Callable[[Iterable[str]], None]
+    note_replacement: Callable[[], None]
 
     def note_end(self, push: "Push") -> None:
         """A push is over: nothing more comes by it."""
@@ -49,17 +50,19 @@ class Push:
             self._check_size(len(data))
             instance = read_instance(data, self.sender)
             _check_names(instance, study, sop)
-            is_new = self.reception.spool.put(instance, data)
+            outcome = self.reception.spool.put(instance, data)
         except InstanceRefused as error:
             if instance is not None:
                 error.instance = instance.entry.sop_class or "", instance.address.instance
             self.refuse(error)
             raise
         self.stored += 1
-        self.reception.metrics.intake_instances.labels("stored" if is_new else "known").inc()
-        if is_new:
+        self.reception.metrics.intake_instances.labels(outcome).inc()
+        if outcome != "known":
             self.studies.add(instance.address.study)
             self.reception.note_growth(instance.address.study)
+        if outcome == "replaced":
+            self.reception.note_replacement()
         return instance
 
     def refuse(self, error: InstanceRefused) -> None:

@@ -5,32 +5,26 @@ what is known about a study already.
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
-from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from radserve_server.answer_store import SHARED, KeptAnswer
 from radserve_server.auth import Caller
 from radserve_server.bodies import parse_json, read_body, require_json
+from radserve_server.documentation import ANSWERS, STOW
+from radserve_server.intake.answers_schema import AnswersRequest
 from radserve_server.intake.stow import DICOM_JSON, StoreAnswer, check_accept, read_instances
-from radserve_server.schemas import Strict, Uid
 from radserve_server.services import services_of
 
 router = APIRouter(tags=["intake"])
 
 
-class AnswersRequest(Strict):
-    """Which study the answers are about; in the body, for a UID is the patient's."""
-
-    study: Uid = Field(description="Study Instance UID")
-
-
-@router.post("/dicom-web/studies")
+@router.post("/dicom-web/studies", **STOW)
 async def store_instances(request: Request, caller: Caller) -> Response:
     """Take in instances of any studies."""
     return await _store(request, caller, None)
 
 
-@router.post("/dicom-web/studies/{study}")
+@router.post("/dicom-web/studies/{study}", **STOW)
 async def store_study(
     request: Request, study: Annotated[str, Path(max_length=64)], caller: Caller
 ) -> Response:
@@ -53,7 +47,7 @@ async def _store(request: Request, caller: str, study: str | None) -> Response:
     return JSONResponse(answer.to_json(), answer.status, _warn(answer.reasons), media_type=DICOM_JSON)
 
 
-@router.post("/v1/answers/search")
+@router.post("/v1/answers/search", **ANSWERS)
 async def find_answers(request: Request, caller: Caller) -> Response:
     """The caller's own answers about a study, and those to standing questions, oldest first."""
     services = services_of(request)

@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from cryptography.exceptions import InvalidTag
 
@@ -20,6 +21,8 @@ from radserve_server.pacs.archive import (
     SeriesEntry,
     missing,
 )
+
+Outcome = Literal["stored", "replaced", "known"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +72,10 @@ class Spool:
         """Begin empty; raises ValueError if the folder cannot be used."""
         self._vault.open()
 
-    def put(self, instance: Instance, data: bytes) -> bool:
-        """Keep an instance; False if it is here already, the same to the last bit. Raises InstanceRefused."""
+    def put(self, instance: Instance, data: bytes) -> Outcome:
+        """Keep an instance; one that is here already, the same to the last bit, is known. Raises InstanceRefused."""
         if self._touch_known(instance):
-            return False
+            return "known"
         self._reserve(len(data), instance.address.study)
         try:
             ticket = self._vault.put(data)
@@ -80,8 +83,7 @@ class Spool:
             with self._lock:
                 self.bytes -= len(data)
             raise _full() from None
-        self._index(_Kept(instance, ticket, len(data)))
-        return True
+        return "replaced" if self._index(_Kept(instance, ticket, len(data))) else "stored"
 
     def state(self, study: str) -> StudyState | None:
         """A study as it is now; None if it is not or no longer here."""
@@ -180,7 +182,8 @@ class Spool:
                 self._drop(other)
             self.bytes += size
 
-    def _index(self, kept: _Kept) -> None:
+    def _index(self, kept: _Kept) -> bool:
+        """Whether it took the place of another."""
         address = kept.instance.address
         with self._lock:
             study = self._studies.setdefault(address.study, _Study(0.0))
@@ -190,6 +193,7 @@ class Spool:
             study.kept[address] = kept
             study.growth += bool(kept.instance.entry.planes)
             self._touch(address.study, study)
+        return before is not None
 
     def _instances(self, study: str, what: str) -> tuple[Instance, ...]:
         state = self.state(study)

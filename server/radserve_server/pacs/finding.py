@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from radserve_imaging import ImagePolicy, Plane, Reading, SliceChoice, plan_stack, sort_planes
 from radserve_server.errors import InvalidRequest
 from radserve_server.pacs.archive import Archive, Archives, InstanceAddress
-from radserve_server.rendering import Source
+from radserve_server.rendering import FETCHED, Source
 from radserve_server.schemas import DicomReference
 
 
@@ -82,4 +82,4 @@ async def _fetch(archive: Archive, addresses: Sequence[InstanceAddress]) -> tupl
 def _identify(addresses: Sequence[InstanceAddress]) -> str:
     """A name for the cache of renderings, out of which no UID can be read."""
     told = "\n".join(f"{item.pacs}\t{item.study}\t{item.series}\t{item.instance}" for item in addresses)
-    return f"dicom-{hashlib.sha256(told.encode()).hexdigest()}"
+    return f"{FETCHED}{hashlib.sha256(told.encode()).hexdigest()}"
