@@ -69,7 +69,7 @@ async def demonstrate(settings: "ViewerSettings", listener: socket.socket, study
             studies = load(orthanc, files)
         async with running_server("--pacs-url", orthanc.dicom_web) as server:
             archive = replace(settings.archive, url=orthanc.dicom_web)
-            gateway = replace(settings.gateway, url=server.url, headers={})
+            gateway = replace(settings.gateway, url=server.url, login=dict)
 
             def announce(address: str) -> None:
                 print("The reading room is ready; Ctrl-C ends it, and its archive is forgotten.")

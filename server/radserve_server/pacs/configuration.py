@@ -88,7 +88,7 @@ def open_archives(settings: Settings, metrics: Metrics | None = None) -> Archive
     """Connects to nothing yet; raises ValueError naming file, table and key of what is wrong."""
     metrics = metrics or Metrics()
     cache = InstanceCache(settings.pacs_cache_bytes, settings.pacs_ttl_s)
-    endpoints = {} if settings.pacs_file is None else _read_file(settings.pacs_file, os.environ)
+    endpoints = {} if settings.pacs_file is None else read_endpoints(settings.pacs_file, os.environ)
     if settings.pacs_url is not None:
         if ONLY in endpoints:
             raise ValueError(
@@ -105,7 +105,8 @@ def open_archives(settings: Settings, metrics: Metrics | None = None) -> Archive
     return Archives(archives)
 
 
-def _read_file(path: Path, environment: Mapping[str, str]) -> dict[str, Endpoint]:
+def read_endpoints(path: Path, environment: Mapping[str, str]) -> dict[str, Endpoint]:
+    """The PACS of a file by name; raises ValueError naming file, table and key of what is wrong."""
     try:
         tables = tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError) as error:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -30,15 +30,16 @@ _READ_BYTES = 2**16
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A server behind the viewer. `title` is what an error calls it; `headers` are ours, the browser sees none of them.
+    """A server behind the viewer. `title` is what an error calls it.
 
-    `passes_login` says whether the browser's own Authorization goes on to it.
+    `login` gives headers of our own, which no browser sees; `passes_login` says whether the browser's Authorization
+    goes on to it.
     """
 
     title: str
     url: str = field(repr=False)  # it may hold a password
     failure: type[GatewayError]
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    login: Callable[[], Mapping[str, str]] = field(default=dict, repr=False)
     tls: ssl.SSLContext | bool = True
     passes_login: bool = True
 
@@ -98,7 +99,7 @@ class Forwarder:
             headers.pop("authorization", None)
         # RFC 7239, so that an archive that writes URLs writes those that the browser can use.
         headers["forwarded"] = f'host="{request.headers["host"]}";proto={request.url.scheme}'
-        return headers | {name.lower(): value for name, value in self._upstream.headers.items()}
+        return headers | dict(self._upstream.login())
 
 
 class PassedOn:
