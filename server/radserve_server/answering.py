@@ -1,6 +1,5 @@
 """One question on its way: a place among the others, its images, the engine's stream, and the end of it."""
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -9,9 +8,11 @@ from typing import Any
 
 from radserve_server.admission import Place
 from radserve_server.answer_store import KeptAnswer, list_seen, make_answer_id
+from radserve_server.audit_events import identify_answer
 from radserve_server.backend import Delta, Question
 from radserve_server.conversation import spread_images
 from radserve_server.delta_pump import Batch, DeltaPump
+from radserve_server.disconnect import gather_or_cancel
 from radserve_server.engine_watch import Engine
 from radserve_server.errors import EngineUnavailable, InvalidRequest
 from radserve_server.image_times import last_to_end
@@ -43,6 +44,12 @@ class Asked:
         if isinstance(content, str):
             return content
         return "\n".join(part["text"] for part in content if part["type"] == "text")
+
+    def archive(self) -> dict[str, int] | None:
+        """What came out of archives for this question; None if it names none."""
+        tallies = [source.tally for source in self.sources if source.tally is not None]
+        needed = {address for source in self.sources for address in source.addresses}
+        return tallies[0].to_json(needed) if tallies else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +135,7 @@ class RunningAnswer:
     async def _render(self) -> list[Rendition]:
         began = time.perf_counter()
         engine, renderer = self._asked.engine, self._services.renderer
-        rendered = await asyncio.gather(
+        rendered = await gather_or_cancel(
             *(renderer.render(source, engine.policy, engine.policy_digest) for source in self._asked.sources)
         )
         self._records = [image.record for several in rendered for image in several.images]
@@ -139,7 +146,7 @@ class RunningAnswer:
             self._services.metrics.fetch_seconds.observe(self._times["fetch_ms"] / 1000)
         self._times["decode_render_ms"] = _ms_since(began) - fetched_ms
         self._times |= last_to_end(several.times for several in rendered).to_ms()
-        return list(rendered)
+        return rendered
 
     async def _take(self) -> Batch:
         """The next deltas; an engine that fails is not ready until it answers the watch again."""
@@ -193,7 +200,11 @@ class RunningAnswer:
         asked = self._asked
         addresses = [address for source in asked.sources for address in source.addresses]
         seen = list_seen(self._records, addresses)
-        clinical |= {"answer_id": make_answer_id(), "seen": [one.to_json() for one in seen]}
+        clinical |= {
+            "answer_id": make_answer_id(),
+            "seen": [one.to_json() for one in seen],
+            "archive": asked.archive(),
+        }
         answer = KeptAnswer(
             clinical["answer_id"],
             asked.question,
@@ -205,6 +216,7 @@ class RunningAnswer:
             datetime.now(UTC),
         )
         self._services.answers.put(asked.caller, answer)
+        self._services.audit.note("answer", asked.caller, **identify_answer(answer))
         return answer
 
     def _note_text(self, batch: Batch) -> None:

@@ -13,14 +13,14 @@ from radserve_server.auth import Caller
 from radserve_server.backend import Delta
 from radserve_server.bodies import parse_json, read_body, require_json
 from radserve_server.chat_schema import ChatRequest
-from radserve_server.conversation import read_conversation
+from radserve_server.conversation import ArchiveImages, ImageReference, read_conversation, spread_images
 from radserve_server.disconnect import while_connected
 from radserve_server.documentation import CHAT
 from radserve_server.payloads import Payload, lift_payloads
-from radserve_server.pictures import Picture, fetch_picture
+from radserve_server.pictures import fetch_picture
 from radserve_server.series_store import SERIES_SCHEME
 from radserve_server.services import Services, services_of
-from radserve_server.sources import SeriesPicture, SourceReader
+from radserve_server.sources import Shown, SourceReader
 from radserve_server.sse import DONE, EventStream, encode_event
 
 router = APIRouter(tags=["ask"])
@@ -34,7 +34,7 @@ async def complete_chat(request: Request, caller: Caller) -> Response:
     require_json(request)
     body = await read_body(request, settings.max_body_bytes, settings.body_timeout_s)
     wanted, payloads = await _read(body)
-    asked = await _ask(services, wanted, payloads, caller, request)
+    asked = await while_connected(request.receive, _ask(services, wanted, payloads, caller, request))
     shape = ChatShape(asked.engine.name, bool(wanted.logprobs))
     if not wanted.stream:
         return JSONResponse(await while_connected(request.receive, _complete(services, asked, shape)))
@@ -49,7 +49,8 @@ async def _read(body: bytes) -> tuple[ChatRequest, Mapping[str, Payload]]:
     wanted = parse_json(ChatRequest, letter.text)
     if not letter.payloads:
         return wanted, {}
-    carried = {image.payload for image in read_conversation(wanted.messages).images}
+    images = read_conversation(wanted.messages).images
+    carried = {image.payload for image in images if isinstance(image, ImageReference)}
     if letter.payloads.keys() <= carried:
         return wanted, letter.payloads
     kept = letter.keep(carried)  # what else looked like an image is part of a text
@@ -62,17 +63,28 @@ async def _ask(
     engine = services.watch.require(wanted.model)
     conversation = read_conversation(wanted.messages)
     check_image_count(engine, len(conversation.images), "messages")
-    limit = services.settings.max_image_bytes
     reader = SourceReader(services.store, services.series, caller, engine.policy, services.archives)
-    pictures: list[Picture | SeriesPicture] = [
-        reader.find_series(image.url, image.param)
-        if image.url.startswith(SERIES_SCHEME)
-        else await fetch_picture(image, payloads, caller, services.store, limit)
-        for image in conversation.images
-    ]
-    sources = reader.read(pictures, wanted.clinical)
+    shown = [await _open(image, reader, services, payloads) for image in conversation.images]
+    found = await reader.read_each(shown, wanted.clinical)
+    sources = tuple(source for several in found for source in several)
+    check_image_count(engine, len(sources), "messages")
+    messages = spread_images(conversation.messages, [len(several) for several in found])
     times = started_at(request), arrived_at(request)
-    return Asked(engine, conversation.messages, sources, wanted.sampling(), *times, caller)
+    return Asked(engine, messages, sources, wanted.sampling(), *times, caller)
+
+
+async def _open(
+    image: ImageReference | ArchiveImages,
+    reader: SourceReader,
+    services: Services,
+    payloads: Mapping[str, Payload],
+) -> Shown:
+    if isinstance(image, ArchiveImages):
+        return image
+    if image.url.startswith(SERIES_SCHEME):
+        return reader.find_series(image.url, image.param)
+    limit = services.settings.max_image_bytes
+    return await fetch_picture(image, payloads, reader.owner, services.store, limit)
 
 
 async def _complete(services: Services, asked: Asked, shape: ChatShape) -> dict[str, object]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from radserve_server.errors import InvalidRequest
-from radserve_server.schemas import ImagePart, Message, TextPart
+from radserve_server.schemas import DicomPart, DicomReference, ImagePart, Message, TextPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +22,26 @@ class ImageReference:
 
 
 @dataclass(frozen=True, slots=True)
+class ArchiveImages:
+    """What a request names in an archive, and its path in the request."""
+
+    reference: DicomReference
+    param: str
+
+
+@dataclass(frozen=True, slots=True)
 class Conversation:
     """`messages` as the engine reads them, `images` in the order of their placeholders."""
 
     messages: tuple[dict[str, Any], ...]
-    images: tuple[ImageReference, ...]
+    images: tuple[ImageReference | ArchiveImages, ...]
 
 
 def read_conversation(messages: Sequence[Message]) -> Conversation:
     """Raises InvalidRequest for what is no question."""
     _check_question(messages)
     told: list[dict[str, Any]] = []
-    images: list[ImageReference] = []
+    images: list[ImageReference | ArchiveImages] = []
     for index, message in enumerate(messages):
         role = "system" if message.role == "developer" else message.role
         if isinstance(message.content, str):
@@ -44,13 +52,19 @@ def read_conversation(messages: Sequence[Message]) -> Conversation:
             path = f"messages.{index}.content.{number}"
             if isinstance(part, TextPart):
                 parts.append({"type": "text", "text": part.text})
-            elif isinstance(part, ImagePart):
+            elif isinstance(part, ImagePart | DicomPart):
                 if role != "user":
                     raise InvalidRequest(f"only messages of the user carry images, not {role}", param=path)
                 parts.append({"type": "image"})
-                images.append(ImageReference(part.image_url.url, f"{path}.image_url.url"))
+                images.append(_refer(part, path))
         told.append({"role": role, "content": parts})
     return Conversation(tuple(told), tuple(images))
+
+
+def _refer(part: ImagePart | DicomPart, path: str) -> ImageReference | ArchiveImages:
+    if isinstance(part, DicomPart):
+        return ArchiveImages(part.image_dicom, f"{path}.image_dicom")
+    return ImageReference(part.image_url.url, f"{path}.image_url.url")
 
 
 def ask_about_images(question: str, count: int) -> tuple[dict[str, Any], ...]:
@@ -62,7 +76,7 @@ def ask_about_images(question: str, count: int) -> tuple[dict[str, Any], ...]:
 
 
 def spread_images(messages: Sequence[dict[str, Any]], counts: Sequence[int]) -> tuple[dict[str, Any], ...]:
-    """Repeat the placeholder of each image by how many pictures it became: a series may be shown as several."""
+    """Repeat the placeholder of each image by how many it became: a series may be shown as several."""
     if all(count == 1 for count in counts):
         return tuple(messages)
     remaining = iter(counts)

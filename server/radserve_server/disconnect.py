@@ -30,6 +30,16 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
         await cancel(working, gone)
 
 
+async def gather_or_cancel(*work: Coroutine[Any, Any, T]) -> list[T]:
+    """Do all at once; what is still under way when one fails is cancelled, and that failure raised."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        await cancel(*tasks)
+        raise
+
+
 async def cancel(*tasks: "asyncio.Future[Any]") -> None:
     """Cancel tasks and wait until they have cleaned up."""
     for task in tasks:

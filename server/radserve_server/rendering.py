@@ -13,6 +13,7 @@ from radserve_server.errors import GatewayError, ImageRefused, TooLarge
 from radserve_server.expiring_cache import ExpiringCache
 from radserve_server.image_times import NO_TIME, ImageTimes
 from radserve_server.pacs.archive import InstanceAddress
+from radserve_server.pacs.tally import Tally
 from radserve_server.worker_pool import Done, WorkerPool
 
 FETCHED = "dicom-"
@@ -55,7 +56,8 @@ class Source:
     """What to render: an image (its id and bytes), or those files of a series that its `plan` needs.
 
     `param` is the request's field it came in, `state` the id of the presentation state in `reading`, `choice` the
-    slices that the request wants. What lies in an archive is at `addresses`, and `fetch` gives the parts.
+    slices that the request wants. What lies in an archive is at `addresses`, and `fetch` gives the parts, which the
+    question's `tally` counts.
     """
 
     id: str
@@ -67,6 +69,7 @@ class Source:
     plan: StackPlan | None = None
     addresses: tuple[InstanceAddress, ...] = ()
     fetch: Fetch | None = None
+    tally: Tally | None = None
 
 
 class Renderer:

@@ -9,22 +9,26 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from radserve_imaging import encode_png
+from radserve_server.answer_store import list_seen
+from radserve_server.answering import check_image_count
 from radserve_server.auth import Caller
 from radserve_server.bodies import media_type_of, parse_fields, parse_json, read_body
-from radserve_server.disconnect import while_connected
+from radserve_server.conversation import ArchiveImages
+from radserve_server.disconnect import gather_or_cancel, while_connected
 from radserve_server.documentation import RENDER
 from radserve_server.engine_watch import Engine
 from radserve_server.errors import EngineUnavailable, InvalidRequest
 from radserve_server.images import read_raw_image
 from radserve_server.multipart import Part
 from radserve_server.pictures import Picture, encode_base64
-from radserve_server.rendering import Rendered
+from radserve_server.rendering import Rendered, Renderer, Source
 from radserve_server.services import Services, services_of
-from radserve_server.sources import SeriesPicture, SourceReader
+from radserve_server.sources import Shown, SourceReader
 from radserve_server.vqa import FORM, open_form, read_image_parts
 from radserve_server.vqa_schema import RenderRequest, gather_fields
 
 _MOST_IN_HEADER = 4096
+_WHAT = ("image_id", "series_id", "image_dicom")
 RECORD_HEADER = "x-radserve-record"
 router = APIRouter(tags=["images"])
 
@@ -35,15 +39,17 @@ async def render_image(request: Request, caller: Caller) -> Response:
     services = services_of(request)
     engine = _last_known(services)
     reader = SourceReader(services.store, services.series, caller, engine.policy, services.archives)
-    picture, wanted = await _read(request, services, reader)
-    (source,) = reader.read([picture], wanted)
-    rendering = services.renderer.render(source, engine.policy, engine.policy_digest)
-    rendered = (await while_connected(request.receive, rendering)).images
+    shown, wanted = await _read(request, services, reader)
+    sources, rendered = await while_connected(
+        request.receive, _render(services.renderer, engine, reader, shown, wanted)
+    )
     if "application/json" in request.headers.get("accept", ""):
         images = [
             {"png_base64": encode_base64(await _encode(image)), "record": image.record} for image in rendered
         ]
-        return JSONResponse({"images": images})
+        addresses = [address for source in sources for address in source.addresses]
+        seen = list_seen([image.record for image in rendered], addresses)
+        return JSONResponse({"images": images, "seen": [one.to_json() for one in seen]})
     if len(rendered) > 1:
         raise InvalidRequest(
             f"the model sees {len(rendered)} images of this; ask for them with Accept: application/json",
@@ -52,6 +58,17 @@ async def render_image(request: Request, caller: Caller) -> Response:
         )
     headers = {RECORD_HEADER: _header_of(rendered[0].record)}
     return Response(await _encode(rendered[0]), media_type="image/png", headers=headers)
+
+
+async def _render(
+    renderer: Renderer, engine: Engine, reader: SourceReader, shown: Shown, wanted: RenderRequest
+) -> tuple[tuple[Source, ...], list[Rendered]]:
+    (sources,) = await reader.read_each([shown], wanted)
+    check_image_count(engine, len(sources), "image_dicom")
+    several = await gather_or_cancel(
+        *(renderer.render(source, engine.policy, engine.policy_digest) for source in sources)
+    )
+    return sources, [image for rendition in several for image in rendition.images]
 
 
 def _header_of(record: dict[str, Any]) -> str:
@@ -72,26 +89,25 @@ def _last_known(services: Services) -> Engine:
     return services.watch.engine
 
 
-async def _read(
-    request: Request, services: Services, reader: SourceReader
-) -> tuple[Picture | SeriesPicture, RenderRequest]:
+async def _read(request: Request, services: Services, reader: SourceReader) -> tuple[Shown, RenderRequest]:
     """The image and the wish, out of JSON, a form, or a raw body with a query."""
     settings = services.settings
     media_type = media_type_of(request)
     if media_type not in (FORM, "application/json"):
         wanted = parse_fields(RenderRequest, gather_fields(request.query_params.multi_items()))
-        _refuse_ids(wanted, "image_id and series_id go into a JSON body")
+        _refuse_ids(wanted, "image_id, series_id and image_dicom go into a JSON body")
         return await read_raw_image(request, services), wanted
     body = await read_body(request, settings.max_body_bytes, settings.body_timeout_s)
     if media_type == FORM:
         return await _read_form(await open_form(request, body), settings.max_image_bytes)
     wanted = parse_json(RenderRequest, body)
-    if wanted.series_id is not None and wanted.image_id is None:
+    if sum(getattr(wanted, name) is not None for name in _WHAT) != 1:
+        raise InvalidRequest(f"give one of {', '.join(_WHAT)}", code="missing_field", param="image_id")
+    if wanted.image_dicom is not None:
+        return ArchiveImages(wanted.image_dicom, "image_dicom"), wanted
+    if wanted.series_id is not None:
         return reader.find_series(wanted.series_id, "series_id"), wanted
-    if wanted.image_id is None or wanted.series_id is not None:
-        message = "give one of image_id and series_id"
-        raise InvalidRequest(message, code="missing_field", param="image_id")
-    return reader.find_image(wanted.image_id, "image_id"), wanted
+    return reader.find_image(str(wanted.image_id), "image_id"), wanted
 
 
 async def _read_form(parts: list[Part], max_bytes: int) -> tuple[Picture, RenderRequest]:
@@ -107,6 +123,6 @@ async def _read_form(parts: list[Part], max_bytes: int) -> tuple[Picture, Render
 
 
 def _refuse_ids(wanted: RenderRequest, why: str) -> None:
-    for name in ("image_id", "series_id"):
+    for name in _WHAT:
         if getattr(wanted, name) is not None:
             raise InvalidRequest(why, param=name)

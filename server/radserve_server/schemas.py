@@ -63,6 +63,12 @@ class DicomReference(Strict):
     )
     window: WindowOrPreset | None = Field(None, description="of these images, instead of the request's")
 
+    @model_validator(mode="after")
+    def _check_frames(self) -> Self:
+        if self.frames and not self.instances:
+            raise ValueError("frames goes with instances; of a series, slices says which are shown")
+        return self
+
 
 class ReadingWish(Strict):
     """How to read the DICOM images of a question."""
@@ -139,6 +145,13 @@ class ImagePart(Strict):
     image_url: ImageUrl
 
 
+class DicomPart(Strict):
+    """Images that lie in a PACS."""
+
+    type: Literal["image_dicom"]
+    image_dicom: DicomReference
+
+
 class OtherPart(BaseModel):
     """A part of another type; refused by name."""
 
@@ -148,14 +161,12 @@ class OtherPart(BaseModel):
 
     @model_validator(mode="after")
     def _refuse(self) -> "OtherPart":
-        if self.type == "image_dicom":
-            raise ValueError("image_dicom is not available yet: upload the file with POST /v1/images")
-        raise ValueError("a part's type must be text or image_url")
+        raise ValueError("a part's type must be text, image_url or image_dicom")
 
 
 def _part_kind(value: Any) -> str:
     kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return {"text": "~text", "image_url": "~image"}.get(str(kind), "~other")
+    return {"text": "~text", "image_url": "~image", "image_dicom": "~dicom"}.get(str(kind), "~other")
 
 
 def _content_kind(value: Any) -> str:
@@ -165,6 +176,7 @@ def _content_kind(value: Any) -> str:
 Part = Annotated[
     Annotated[TextPart, Tag("~text")]
     | Annotated[ImagePart, Tag("~image")]
+    | Annotated[DicomPart, Tag("~dicom")]
     | Annotated[OtherPart, Tag("~other")],
     Discriminator(_part_kind),
 ]

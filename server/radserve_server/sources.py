@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from radserve_imaging import CT_PRESETS, ImagePolicy, ImagingError, Reading, SliceChoice, Window, plan_stack
+from radserve_server.conversation import ArchiveImages
+from radserve_server.disconnect import gather_or_cancel
 from radserve_server.errors import ImageRefused, InvalidRequest
 from radserve_server.image_store import ImageStore
 from radserve_server.pacs.archive import Archives
-from radserve_server.pacs.finding import find_sources
+from radserve_server.pacs.finding import Finder
+from radserve_server.pacs.tally import Tally
 from radserve_server.pictures import DICOM, Picture
 from radserve_server.rendering import Source
 from radserve_server.schemas import DicomReference, ReadingWish, WindowWish
@@ -23,6 +26,9 @@ class SeriesPicture:
     series: StoredSeries
     param: str
     media_type: str = DICOM
+
+
+Shown = Picture | SeriesPicture | ArchiveImages
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,33 +56,38 @@ class SourceReader:
         references: Sequence[DicomReference],
         wish: ReadingWish | None,
     ) -> tuple[Source, ...]:
-        """`read`, and what the references name in archives, which is found but not fetched yet."""
-        reading, choice = self._wished(wish)
-        found: list[Source] = []
-        for number, reference in enumerate(references):
-            found += await find_sources(
-                self.archives,
-                reference,
-                self.policy,
-                reading if reference.window is None else replace(reading, window=_window(reference)),
-                choice,
-                f"image_dicom.{number}",
-            )
-        return (*(self.read(pictures, wish) if pictures or not references else ()), *found)
+        """The sources of uploads, then of what the references name in archives."""
+        named = [
+            ArchiveImages(reference, f"image_dicom.{number}") for number, reference in enumerate(references)
+        ]
+        found = await self.read_each([*pictures, *named], wish)
+        return tuple(source for several in found for source in several)
 
-    def read(
-        self, pictures: Sequence[Picture | SeriesPicture], wish: ReadingWish | None
-    ) -> tuple[Source, ...]:
-        """Apply the wish to the DICOM images, or to all where there is none, so that it is never ignored."""
-        if wish is None or wish.is_empty():
-            return tuple(self._source(picture, None) for picture in pictures)
-        if not pictures:
+    async def read_each(self, shown: Sequence[Shown], wish: ReadingWish | None) -> list[tuple[Source, ...]]:
+        """The sources of each: several of what an archive holds, which is found but not fetched yet.
+
+        The wish applies to the DICOM images, or to all where there is none, so that it is never ignored.
+        """
+        if wish is not None and wish.is_empty():
+            wish = None
+        if wish is not None and not shown:
             raise InvalidRequest("how to read images was said, but there is no image", param="clinical")
-        everywhere = all(picture.media_type != DICOM for picture in pictures)
-        return tuple(
-            self._source(picture, wish if everywhere or picture.media_type == DICOM else None)
-            for picture in pictures
+        everywhere = not any(_is_dicom(one) for one in shown)
+        tally = Tally()
+        return await gather_or_cancel(
+            *(self._read(one, wish if everywhere or _is_dicom(one) else None, tally) for one in shown)
         )
+
+    async def _read(self, one: Shown, wish: ReadingWish | None, tally: Tally) -> tuple[Source, ...]:
+        if not isinstance(one, ArchiveImages):
+            return (self._source(one, wish),)
+        reading, choice = self._wished(wish)
+        reference = one.reference
+        if reference.window is not None:
+            reading = replace(reading, window=_window(reference))
+        state = None if wish is None else wish.presentation_state
+        finder = Finder(self.policy, reading, state, choice, one.param, tally)
+        return await finder.find(self.archives.get(reference.pacs, f"{one.param}.pacs"), reference)
 
     def _source(self, picture: Picture | SeriesPicture, wish: ReadingWish | None) -> Source:
         state = None if wish is None else wish.presentation_state
@@ -104,6 +115,10 @@ class SourceReader:
             raise ImageRefused(str(error), code=error.code, param="slices") from None
         parts = tuple(self.find_image(series.image_ids[file], param).data for file in plan.files())
         return Source(series.series_id, parts, reading, param, state, choice, plan)
+
+
+def _is_dicom(one: Shown) -> bool:
+    return isinstance(one, ArchiveImages) or one.media_type == DICOM
 
 
 def _window(wish: ReadingWish | DicomReference) -> Window | None:

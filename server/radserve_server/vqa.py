@@ -42,7 +42,7 @@ async def answer_question(request: Request, caller: Caller) -> Response:
     body = await read_body(request, settings.max_body_bytes, settings.body_timeout_s)
     parts = await open_form(request, body) if is_form else []
     wanted = _read_form(parts) if is_form else parse_json(VqaRequest, body)
-    asked = await _ask(services, wanted, parts, caller, request)
+    asked = await while_connected(request.receive, _ask(services, wanted, parts, caller, request))
     if "text/event-stream" in request.headers.get("accept", ""):
         answer = await while_connected(request.receive, RunningAnswer.begin(services, asked))
         return EventStream(
@@ -93,6 +93,7 @@ async def _ask(
         *(reader.find_series(series_id, "series_ids") for series_id in wanted.series_ids),
     ]
     sources = await reader.read_all(pictures, wanted.image_dicom, wanted)
+    check_image_count(engine, len(sources), "image_dicom")
     messages = ask_about_images(wanted.question, len(sources))
     times = started_at(request), arrived_at(request)
     return Asked(engine, messages, sources, wanted.sampling(), *times, caller)

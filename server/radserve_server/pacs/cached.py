@@ -7,7 +7,6 @@ from radserve_server.expiring_cache import ExpiringCache
 from radserve_server.image_store import identify
 from radserve_server.pacs.archive import Archive, InstanceAddress, InstanceEntry, SeriesEntry
 from radserve_server.pacs.single_flight import SingleFlight
-from radserve_server.pacs.tally import note_met
 
 LISTING_S = 120.0
 """How long what a series holds is taken as known, in seconds: a study may still be arriving."""
@@ -75,8 +74,6 @@ class CachedArchive:
     async def fetch(self, address: InstanceAddress) -> bytes:
         """Fetched if it is not here, nor on its way."""
         known = self._cache.get(address)
-        if known is not None or address in self._fetches:
-            note_met(address)
         return known or await self._fetches.share(address, lambda: self._fetch(address))
 
     async def store(self, instances: Sequence[bytes]) -> None:

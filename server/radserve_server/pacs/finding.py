@@ -1,85 +1,192 @@
 """From a DICOM reference in a request to what the renderer is to fetch and show."""
 
-import asyncio
+import copy
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
 
-from radserve_imaging import ImagePolicy, Plane, Reading, SliceChoice, plan_stack, sort_planes
-from radserve_server.errors import InvalidRequest
-from radserve_server.pacs.archive import Archive, Archives, InstanceAddress
-from radserve_server.rendering import FETCHED, Source
+from radserve_imaging import (
+    ImagePolicy,
+    ImagingError,
+    Reading,
+    SliceChoice,
+    Stack,
+    StackPlan,
+    plan_stack,
+    sort_planes,
+)
+from radserve_server.disconnect import gather_or_cancel
+from radserve_server.errors import GatewayError, ImageRefused, InvalidRequest
+from radserve_server.pacs.archive import Archive, InstanceAddress, InstanceEntry, SeriesEntry
+from radserve_server.pacs.tally import Tally, counting
+from radserve_server.rendering import Source
 from radserve_server.schemas import DicomReference
 
+_NO_IMAGES = frozenset(
+    [
+        "ANN",
+        "AU",
+        "DOC",
+        "ECG",
+        "EPS",
+        "FID",
+        "HC",
+        "HD",
+        "KO",
+        "M3D",
+        "PLAN",
+        "PR",
+        "REG",
+        "RESP",
+        "RTDOSE",
+        "RTPLAN",
+        "RTRECORD",
+        "RTSTRUCT",
+        "RWV",
+        "SEG",
+        "SMR",
+        "SR",
+        "SRF",
+        "STAIN",
+        "TEXTUREMAP",
+    ]
+)
+"""Modalities (PS3.3 C.7.3.1.1.1) whose objects are said about images, and are none to ask about."""
 
-async def find_sources(
-    archives: Archives,
-    reference: DicomReference,
-    policy: ImagePolicy,
-    reading: Reading,
-    choice: SliceChoice | None,
-    param: str,
-) -> list[Source]:
-    """What a reference names, found but not fetched: one source for each instance and frame, or one for a series."""
-    archive = archives.get(reference.pacs, f"{param}.pacs")
-    series = reference.series or await _largest_series(archive, reference.study)
-    if not reference.instances:
-        return [await _whole_series(archive, reference.study, series, policy, reading, choice, param)]
-    addresses = [InstanceAddress(archive.name, reference.study, series, uid) for uid in reference.instances]
-    return [
-        Source(
-            _identify([address]),
-            (),
-            Reading(frame, reading.window, reading.overlays, reading.presentation_state),
-            param,
-            choice=choice,
-            addresses=(address,),
-            fetch=lambda address=address: _fetch(archive, [address]),  # type: ignore[misc]
+
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """How a request wants what it names in an archive; `param` is its field, `state` the id of the presentation state
+    in `reading`. What comes out of the archive is counted in `tally`.
+    """
+
+    policy: ImagePolicy
+    reading: Reading
+    state: str | None
+    choice: SliceChoice | None
+    param: str
+    tally: Tally
+
+    async def find(self, archive: Archive, reference: DicomReference) -> tuple[Source, ...]:
+        """Found but not fetched: a source for each instance and frame, or those of a series. Raises GatewayError."""
+        with counting(self.tally), _naming(self.param):
+            if not reference.instances:
+                return await self._find_series(archive, reference)
+            addresses = await gather_or_cancel(
+                *(_locate(archive, reference, instance) for instance in reference.instances)
+            )
+            return tuple(
+                replace(self._source(archive, (address,), None), reading=replace(self.reading, frame=frame))
+                for address in addresses
+                for frame in reference.frames or (self.reading.frame,)
+            )
+
+    async def _find_series(self, archive: Archive, reference: DicomReference) -> tuple[Source, ...]:
+        if self.reading.frame is not None:
+            raise InvalidRequest("a series has slices, not frames: use slices", param="frame")
+        warnings: tuple[str, ...] = ()
+        series = reference.series
+        if series is None:
+            series, warnings = await _choose_series(archive, reference.study)
+        entries = await archive.list_instances(reference.study, series)
+        stack = _largest_stack(entries)
+        try:
+            plan = plan_stack(stack, self.policy, self.choice)
+        except ImagingError as error:
+            raise ImageRefused(str(error), code=error.code, param="slices") from None
+        plan = replace(plan, warnings=(*warnings, *plan.warnings))
+        return tuple(
+            self._source(archive, tuple(entries[file].address for file in part.files()), part)
+            for part in self._split(plan)
         )
-        for address in addresses
-        for frame in reference.frames or (reading.frame,)
-    ]
+
+    def _split(self, plan: StackPlan) -> list[StackPlan]:
+        """Slices that are shown each on its own are a source each: the first is decoded while others still come."""
+        together = self.policy.arrangement == "montage" and len(plan.shown) > 1
+        if together or plan.counted or self.reading.presentation_state is not None:
+            return [plan]
+        return [replace(plan, shown=tuple(part)) for _, part in groupby(plan.shown, lambda item: item.file)]
+
+    def _source(
+        self, archive: Archive, addresses: tuple[InstanceAddress, ...], plan: StackPlan | None
+    ) -> Source:
+        return Source(
+            _identify(addresses, plan),
+            (),
+            self.reading,
+            self.param,
+            self.state,
+            self.choice,
+            plan,
+            addresses,
+            partial(self._fetch, archive, addresses),
+            self.tally,
+        )
+
+    async def _fetch(self, archive: Archive, addresses: Sequence[InstanceAddress]) -> tuple[bytes, ...]:
+        with counting(self.tally), _naming(self.param):
+            return tuple(await gather_or_cancel(*(archive.fetch(address) for address in addresses)))
 
 
-async def _largest_series(archive: Archive, study: str) -> str:
+async def _locate(archive: Archive, reference: DicomReference, instance: str) -> InstanceAddress:
+    if reference.series is None:
+        return await archive.find_instance(reference.study, instance)
+    return InstanceAddress(archive.name, reference.study, reference.series, instance)
+
+
+async def _choose_series(archive: Archive, study: str) -> tuple[str, tuple[str, ...]]:
+    """The series with most images, and a warning unless it is the only one."""
     found = await archive.list_series(study)
-    return max(found, key=lambda entry: entry.instances or 0).series
-
-
-async def _whole_series(
-    archive: Archive,
-    study: str,
-    series: str,
-    policy: ImagePolicy,
-    reading: Reading,
-    choice: SliceChoice | None,
-    param: str,
-) -> Source:
-    entries = await archive.list_instances(study, series)
-    planes: list[Plane] = [
-        plane.of_file(number) for number, entry in enumerate(entries) for plane in entry.planes
-    ]
-    found = sort_planes(planes)
-    if not found.stacks:
-        raise InvalidRequest("the series holds no image", code="no_series", param=param)
-    plan = plan_stack(found.stacks[0], policy, choice)
-    addresses = tuple(entries[file].address for file in plan.files())
-    return Source(
-        _identify(addresses),
-        (),
-        reading,
-        param,
-        choice=choice,
-        plan=plan,
-        addresses=addresses,
-        fetch=lambda: _fetch(archive, addresses),
+    images = [entry for entry in found if (entry.modality or "").upper() not in _NO_IMAGES]
+    if not images:
+        kinds = ", ".join(sorted({entry.modality or "?" for entry in found}))
+        raise InvalidRequest(f"the study holds no images, only {kinds}", code="no_series")
+    counts = await gather_or_cancel(*(_count(archive, study, entry) for entry in images))
+    most = max(range(len(images)), key=lambda index: counts[index])
+    chosen = images[most]
+    if len(images) == 1:
+        return chosen.series, ()
+    which = f"the one with most images ({chosen.modality or 'no modality'}, {counts[most]})"
+    return chosen.series, (
+        f"the study has {len(images)} series of images, and no series was named: shown is {which}",
     )
 
 
-async def _fetch(archive: Archive, addresses: Sequence[InstanceAddress]) -> tuple[bytes, ...]:
-    return tuple(await asyncio.gather(*(archive.fetch(address) for address in addresses)))
+async def _count(archive: Archive, study: str, entry: SeriesEntry) -> int:
+    if entry.instances is not None:
+        return entry.instances
+    return len(await archive.list_instances(study, entry.series))
 
 
-def _identify(addresses: Sequence[InstanceAddress]) -> str:
+def _largest_stack(entries: Sequence[InstanceEntry]) -> Stack:
+    planes = [plane.of_file(number) for number, entry in enumerate(entries) for plane in entry.planes]
+    stacks = sort_planes(planes).stacks
+    if not stacks:
+        raise InvalidRequest("the series holds no image", code="no_series")
+    if len(stacks) == 1:
+        return stacks[0]
+    warning = f"the series holds {len(stacks)} stacks of slices; shown is the one with most"
+    return replace(stacks[0], warnings=(*stacks[0].warnings, warning))
+
+
+def _identify(addresses: Sequence[InstanceAddress], plan: StackPlan | None) -> str:
     """A name for the cache of renderings, out of which no UID can be read."""
-    told = "\n".join(f"{item.pacs}\t{item.study}\t{item.series}\t{item.instance}" for item in addresses)
-    return f"{FETCHED}{hashlib.sha256(told.encode()).hexdigest()}"
+    told = json.dumps([[address.to_json() for address in addresses], plan and plan.to_json()])
+    return f"dicom-{hashlib.sha256(told.encode()).hexdigest()}"
+
+
+@contextmanager
+def _naming(param: str) -> Iterator[None]:
+    """An archive's errors name the request's field; several questions may wait for the same one, so it is copied."""
+    try:
+        yield
+    except GatewayError as error:
+        if error.param is not None:
+            raise
+        named = copy.copy(error)
+        named.param = param
+        raise named from None

@@ -21,9 +21,6 @@ class SingleFlight(Generic[K, V]):
     def __init__(self) -> None:
         self._flights: dict[K, _Flight[V]] = {}
 
-    def __contains__(self, key: K) -> bool:
-        return key in self._flights
-
     async def share(self, key: K, start: Callable[[], Coroutine[Any, Any, V]]) -> V:
         """What `start` gives, or what was started for the same key before; raises what that raises."""
         flight = self._flights.get(key)

@@ -1,6 +1,6 @@
 """What one question took out of archives, counted where it happens and told beside the answer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -10,20 +10,19 @@ from radserve_server.pacs.archive import InstanceAddress
 
 @dataclass(slots=True)
 class Tally:
-    """`bytes` are those of the `fetched` instances; the `met` were here, or on their way for another question."""
+    """`bytes` are those of the `fetched` instances, `metadata_bytes` those of what was said of instances."""
 
     fetched: set[InstanceAddress] = field(default_factory=set)
-    met: set[InstanceAddress] = field(default_factory=set)
     bytes: int = 0
     metadata_bytes: int = 0
 
-    def to_json(self) -> dict[str, int]:
-        """As it stands under `clinical.archive`."""
+    def to_json(self, needed: Set[InstanceAddress]) -> dict[str, int]:
+        """As it stands under `clinical.archive`; what was `needed` and not fetched was here already."""
         return {
             "instances": len(self.fetched),
             "bytes": self.bytes,
             "metadata_bytes": self.metadata_bytes,
-            "cached": len(self.met - self.fetched),
+            "cached": len(needed - self.fetched),
         }
 
 
@@ -46,13 +45,6 @@ def note_fetched(address: InstanceAddress, size: int) -> None:
     if tally is not None:
         tally.fetched.add(address)
         tally.bytes += size
-
-
-def note_met(address: InstanceAddress) -> None:
-    """An instance need not be fetched."""
-    tally = _RUNNING.get()
-    if tally is not None:
-        tally.met.add(address)
 
 
 def note_metadata(size: int) -> None:
