@@ -1,0 +1,170 @@
+"""C-STORE and C-ECHO, by Debian's dcmtk over a real socket."""
+
+import asyncio
+import io
+import json
+import logging
+import shutil
+import socket
+import struct
+
+import pydicom
+import pytest
+
+
+@pytest.mark.parametrize("program", ["storescu", "dcmsend"])
+def test_a_pushed_series_is_answered_from(open_ward, head, study_of, program):
+    study = study_of(head)
+    with open_ward() as ward:
+        assert ward.ask(study).json()["error"]["code"] == "dicom_not_found"
+        done = ward.push(program, *head)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert ward.kept(study) == len(head)
+        answer = ward.ask(study)
+        assert answer.status_code == 200, answer.text
+        (seen,) = answer.json()["clinical"]["seen"]
+        named = {str(pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID) for file in head}
+        assert (seen["pacs"], seen["study"]) == ("intake", study)
+        assert seen["instance"] in named
+        assert ward.count('radserve_intake_instances_total{outcome="stored"}') == len(head)
+        assert ward.count("radserve_intake_bytes") == ward.spool.bytes > 0
+
+
+def test_what_is_sent_again_is_kept_once(ward, make_series, study_of):
+    files = make_series(10)
+    ward.push("storescu", *files)
+    size = ward.spool.bytes
+    ward.push("storescu", *files)
+    assert (ward.kept(study_of(files)), ward.spool.bytes) == (2, size)
+
+
+@pytest.mark.parametrize(
+    ("titles", "reason", "outcome"),
+    [
+        ({"caller": "CT2"}, "Calling AE Title Not Recognized", "calling_ae_title_not_recognised"),
+        ({"caller": "CT2", "called": "OTHER"}, "Calling AE", "calling_ae_title_not_recognised"),
+        ({"called": "OTHER"}, "Called AE Title Not Recognized", "called_ae_title_not_recognised"),
+    ],
+)
+def test_a_title_that_is_not_on_the_list_is_refused(ward, make_series, study_of, titles, reason, outcome):
+    counted = f'radserve_intake_associations_total{{outcome="{outcome}"}}'
+    files, before = make_series(11), ward.count(counted)
+    done = ward.push("storescu", *files, **titles)
+    assert done.returncode != 0
+    assert reason in done.stderr
+    assert ward.count(counted) == before + 1
+    assert ward.kept(study_of(files)) == 0
+
+
+def test_a_peer_must_come_from_its_address(open_ward, peer, make_series, study_of, tmp_path):
+    files, audit = make_series(12), tmp_path / "audit.jsonl"
+    lines = peer + 'address = "192.0.2.0/24"\n[[peers]]\nae_title = "CT2"\naddress = "127.0.0.0/8"\n'
+    with open_ward(lines, audit_file=audit) as ward:
+        assert "Calling AE Title Not Recognized" in ward.push("storescu", *files).stderr
+        assert ward.kept(study_of(files)) == 0
+        assert ward.push("storescu", *files, caller="CT2").returncode == 0
+        assert ward.kept(study_of(files)) == 2
+        ward.gateway.until(lambda: "push" in audit.read_text())
+    events = [json.loads(line) for line in audit.read_text().splitlines()]
+    told = [(event["caller"], event.get("outcome"), event.get("stored")) for event in events]
+    assert told == [
+        ("ae:CT1", "calling_ae_title_not_recognised", None),
+        ("ae:CT2", "accepted", None),
+        ("ae:CT2", None, 2),
+    ]
+
+
+def test_echo_is_answered(ward):
+    assert ward.push("echoscu").returncode == 0
+
+
+@pytest.mark.parametrize("program", ["storescu", "dcmsend"])
+def test_jpeg_2000_arrives_as_it_was_sent(ward, make_series, study_of, program):
+    number = 13 + (program == "dcmsend")
+    files = make_series(number, 3, "JPEG2000.dcm")
+    done = ward.push(program, *files, more=["-xw"] if program == "storescu" else [])
+    assert done.returncode == 0, done.stderr
+    kept = ward.spool.state(study_of(files)).instances
+    for file, instance in zip(files, kept, strict=True):
+        sent = pydicom.dcmread(file)
+        received = pydicom.dcmread(io.BytesIO(asyncio.run(ward.spool.fetch(instance.address))))
+        assert received.file_meta.TransferSyntaxUID == sent.file_meta.TransferSyntaxUID
+        assert received.PixelData == sent.PixelData  # the codestream, to the last bit
+        assert received == sent
+    assert ward.ask(study_of(files)).status_code == 200
+
+
+def test_an_instance_over_the_limit_is_refused_and_the_next_is_taken(open_ward, peer, make_series, study_of):
+    large, small = make_series(15, 1, Rows=1024, Columns=1024, PixelData=bytes(2**21)), make_series(16, 1)
+    with open_ward(peer + "[limits]\ninstance_bytes = 100_000\n") as ward:
+        done = ward.push("storescu", *large, *small, more=["-nh", "-v"])
+        assert "OutOfResources" in done.stdout + done.stderr
+        assert "0xa700" in ward.push("storescu", *large, more=["-d"]).stderr.lower()
+        assert (ward.kept(study_of(large)), ward.kept(study_of(small))) == (0, 1)
+        assert ward.count('radserve_intake_instances_total{outcome="instance_too_large"}') == 2
+
+
+def test_a_push_has_limits(open_ward, peer, make_series, study_of):
+    files = make_series(17, 3)
+    with open_ward(peer + "[limits]\npush_instances = 2\n") as ward:
+        assert "OutOfResources" in ward.push("storescu", *files, more=["-v"]).stderr
+        assert ward.kept(study_of(files)) == 2
+
+
+@pytest.mark.parametrize(("when_full", "kept"), [("refuse", (2, 1)), ("drop_oldest", (0, 2))])
+def test_a_full_spool_refuses_or_lets_the_oldest_study_go(
+    open_ward, peer, make_series, study_of, when_full, kept
+):
+    old, new = make_series(18), make_series(19)
+    room = int(3.2 * old[0].stat().st_size)
+    with open_ward(peer + f'[spool]\nbytes = {room}\nwhen_full = "{when_full}"\n') as ward:
+        assert ward.push("storescu", *old).returncode == 0
+        done = ward.push("storescu", *new, more=["-v"])
+        assert ("OutOfResources" in done.stdout + done.stderr) == (when_full == "refuse")
+        assert (ward.kept(study_of(old)), ward.kept(study_of(new))) == kept
+        assert ward.spool.bytes <= room
+
+
+def test_a_pdu_that_claims_to_be_endless_ends_the_connection(ward):
+    with socket.create_connection(("127.0.0.1", ward.port), timeout=5) as peer:
+        peer.sendall(struct.pack(">BBL", 1, 0, 2**32 - 1) + bytes(100))
+        assert peer.recv(100) == b""
+    assert ward.push("echoscu").returncode == 0
+
+
+def test_what_is_no_data_set_is_not_understood(ward, make_series, study_of, tmp_path):
+    (file,) = make_series(20, 1)
+    dataset = pydicom.dcmread(file)
+    del dataset.StudyInstanceUID
+    dataset.save_as(tmp_path / "nowhere.dcm")
+    done = ward.push("storescu", tmp_path / "nowhere.dcm", more=["-d"])
+    assert "0xc000" in done.stderr.lower()
+
+
+def test_no_uid_and_no_name_is_logged(ward, make_series, caplog):
+    files = make_series(21, PatientName="Xanadu")
+    with caplog.at_level(logging.DEBUG):
+        ward.push("storescu", *files)
+        ward.push("storescu", *files, caller="CT2")
+        ward.gateway.http.post("/v1/answers/search", json={"study": "1.2.3.77"})
+    written = "".join(record.getMessage() for record in caplog.records)
+    assert "POST /v1/answers/search" in written
+    assert "498.77.21" not in written
+    assert "Xanadu" not in written
+    assert "1.2.3.77" not in written
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
+def test_tls_with_a_certificate_on_either_side(open_ward, peer, make_series, study_of, certificates):
+    files, folder = make_series(22), certificates
+    tls = '[listener.tls]\ncertificate = "{0}/scp.pem"\nkey = "{0}/scp.key"\nauthority = "{0}/ca.pem"\n'
+    trust = ["+cf", str(folder / "ca.pem")]
+    with open_ward(peer + tls.format(folder)) as ward, socket.create_connection(("127.0.0.1", ward.port)):
+        # The connection that says nothing holds nobody up.
+        for refused in ([], ["+tla", *trust]):
+            assert ward.push("storescu", *files, more=refused).returncode != 0
+            assert ward.kept(study_of(files)) == 0
+        known = ["+tls", str(folder / "scu.key"), str(folder / "scu.pem"), *trust]
+        done = ward.push("storescu", *files, more=known)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert ward.kept(study_of(files)) == 2
