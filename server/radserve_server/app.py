@@ -29,6 +29,7 @@ from radserve_server.reports import routes as reports
 from radserve_server.services import Services, build_services, services_of
 from radserve_server.settings import Settings
 from radserve_server.worklist import routes as worklist
+from radserve_server.worklist.performer import Performer
 
 _LOG = logging.getLogger(__name__)
 _ROUTERS = (
@@ -75,20 +76,22 @@ def create_app(settings: Settings, backend: Backend, archives: Archives | None =
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     tasks: list[asyncio.Future[None]] = []
+    performer = Performer(services)
     try:
         await services.pool.start()
         await services.watch.probe()
         tasks += [asyncio.ensure_future(services.watch.run()), asyncio.ensure_future(services.sweep())]
         await services.intake.start(partial(ask_about, services, SHARED), services.renderer.forget_fetched)
-        await services.worklist.start()
+        performer.start()
         yield
     finally:
-        await services.worklist.stop()
+        await performer.stop()
         await services.intake.stop()
         await cancel(*tasks)
         await services.pool.stop()
         await services.archives.close()
         await services.backend.close()
+        await services.worklist.close()
         await asyncio.to_thread(services.audit.close)
 
 

@@ -13,6 +13,7 @@ from radserve_server.feedback_schema import FeedbackRequest
 from radserve_server.intake.answers_schema import AnswersRequest
 from radserve_server.reports.report_schema import ReportRequest
 from radserve_server.vqa_schema import RenderRequest, SeriesRequest, VqaRequest
+from radserve_server.worklist import example as workitems
 
 DESCRIPTION = """Ask a medical vision-language model about images, DICOM included.
 
@@ -67,10 +68,11 @@ _ERRORS: dict[int, dict[str, Any]] = {
     401: _error("no API key, or one that is not known", "invalid_api_key"),
     404: _error("no such model or image", "image_not_found", "image_ids"),
     406: _error("none of the media types in Accept can be given", "not_acceptable", "Accept"),
-    409: _error("the answer was filed already, with another comment", "already_filed", "comment"),
+    409: _error("it does not fit the state that things are in", "already_filed", "comment"),
     413: _error("a body or an image over its limit", "body_too_large", "body"),
     415: _error("a Content-Type that is not read here", "unsupported_media_type", "Content-Type"),
     429: _error("too many questions at once; see Retry-After", "overloaded"),
+    501: _error("a part of a standard that is left out here", "not_offered"),
     502: _error("the PACS did not do what it was asked", "archive_broken"),
     503: _error("the engine does not answer; see Retry-After", "engine_unavailable"),
 }
@@ -189,6 +191,23 @@ ANSWERS = _route(
     answers={"application/json": examples.ANSWERS},
     body=_json("AnswersRequest", examples.ANSWERS_REQUESTS),
 )
+_DICOM_JSON = "application/dicom+json"
+_UPS_BODY = {"schema": {"type": "array", "items": {"type": "object"}}}
+WORKITEM_CREATE = _route(
+    *(400, 401, 409, 415, 429), body={_DICOM_JSON: {**_UPS_BODY, "example": [workitems.EXAMPLE]}}
+)
+WORKITEMS = _route(400, 401, 406, answers={_DICOM_JSON: [workitems.EXAMPLE]})
+WORKITEM = _route(400, 401, 404, 406, answers={_DICOM_JSON: [workitems.EXAMPLE]})
+WORKITEM_UPDATE = _route(
+    *(400, 401, 404, 415), body={_DICOM_JSON: {**_UPS_BODY, "example": [workitems.PROGRESS]}}
+)
+WORKITEM_STATE = _route(
+    *(400, 401, 404, 409, 415), body={_DICOM_JSON: {**_UPS_BODY, "example": [workitems.CLAIM]}}
+)
+WORKITEM_CANCEL = _route(
+    *(400, 401, 404, 409, 415), body={_DICOM_JSON: {**_UPS_BODY, "example": [workitems.REASON]}}
+)
+WORKITEM_SUBSCRIPTION = _route(401, 501)
 MODELS = _route(401, answers={"application/json": examples.MODELS})
 VERSION = _route(401, answers={"application/json": examples.VERSION})
 HEALTH = _route(answers={"application/json": {"status": "live"}})

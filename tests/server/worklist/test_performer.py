@@ -1,0 +1,260 @@
+"""Work items that this server performs: questions answered, reports in the archive, the item completed."""
+
+import asyncio
+import io
+import stat
+
+import pydicom
+import pytest
+from pydicom import Dataset
+
+from radserve_server.fake import FakeBackend
+from radserve_server.pacs.archive import Archives, InstanceAddress
+from radserve_server.pacs.memory import MemoryArchive
+
+
+@pytest.fixture(scope="module")
+def ward(ct):
+    """An archive with one real CT slice."""
+    archive = MemoryArchive("ward")
+    asyncio.run(archive.store([ct]))
+    return archive
+
+
+@pytest.fixture(scope="module")
+def gateway(start, ward):
+    with start(FakeBackend(), archives=Archives({"ward": ward})) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def worklist(gateway, speak):
+    """Of a gateway whose engine has forgotten what it was told to do."""
+    gateway.backend.__init__()
+    return speak(gateway.http)
+
+
+@pytest.fixture(scope="module")
+def header(ct):
+    return pydicom.dcmread(io.BytesIO(ct), stop_before_pixels=True)
+
+
+@pytest.fixture
+def given(header):
+    """The slice as an item of Input Information Sequence."""
+
+    def build(**other):
+        reference, source, way = Dataset(), Dataset(), Dataset()
+        reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = (
+            header.SOPClassUID,
+            header.SOPInstanceUID,
+        )
+        way.RetrieveAETitle = "ward"
+        source.TypeOfInstances = "DICOM"
+        source.StudyInstanceUID, source.SeriesInstanceUID = header.StudyInstanceUID, header.SeriesInstanceUID
+        source.ReferencedSOPSequence, source.DICOMRetrievalSequence = [reference], [way]
+        for keyword, value in other.items():
+            setattr(source, keyword, value)
+        return [source]
+
+    return build
+
+
+def ask(*questions):
+    """Scheduled Processing Parameters Sequence."""
+    return [question(text) for text in questions]
+
+
+def question(text, code="question"):
+    concept, item = Dataset(), Dataset()
+    concept.CodeValue, concept.CodingSchemeDesignator, concept.CodeMeaning = code, "99RADSERVE", "Question"
+    item.ValueType, item.ConceptNameCodeSequence, item.TextValue = "TEXT", [concept], text
+    return item
+
+
+def ended(worklist, gateway, uid):
+    """The item once it has ended."""
+    gateway.until(lambda: worklist.state(uid) in ("COMPLETED", "CANCELED"))
+    return worklist.retrieve(uid)
+
+
+def test_questions_are_answered_and_their_reports_lie_in_the_archive(
+    worklist, gateway, item, given, ward, header
+):
+    questions = ("Is there a bleed?", "Which organ is shown?")
+    uid = worklist.schedule(
+        item(InputInformationSequence=given(), ScheduledProcessingParametersSequence=ask(*questions))
+    )
+    done = ended(worklist, gateway, uid)
+    assert done.ProcedureStepState == "COMPLETED", done
+    assert done.ProcedureStepProgressInformationSequence[0].ProcedureStepProgress == 100
+    (performed,) = done.UnifiedProcedureStepPerformedProcedureSequence
+    assert performed.PerformedStationNameCodeSequence[0].CodeValue == "radserve"
+    assert performed.PerformedProcessingParametersSequence[0].TextValue == f"sha256:{'0' * 64}"
+    assert performed.PerformedProcedureStepStartDateTime <= performed.PerformedProcedureStepEndDateTime
+    told = []
+    for output in performed.OutputInformationSequence:
+        assert output.DICOMRetrievalSequence[0].RetrieveAETitle == "ward"
+        assert output.StudyInstanceUID == header.StudyInstanceUID
+        (reference,) = output.ReferencedSOPSequence
+        address = InstanceAddress(
+            "ward", output.StudyInstanceUID, output.SeriesInstanceUID, reference.ReferencedSOPInstanceUID
+        )
+        report = pydicom.dcmread(io.BytesIO(asyncio.run(ward.fetch(address))))
+        assert (report.Modality, report.SOPClassUID) == ("SR", reference.ReferencedSOPClassUID)
+        told.append([element.value for element in report.iterall() if element.keyword == "TextValue"])
+    assert len(told) == 2
+    for text, asked in zip(told, questions, strict=True):
+        assert asked in text and "No acute abnormality is seen." in text, text
+    assert [len(question.images) for question in gateway.backend.questions] == [1, 1]
+
+
+def test_progress_is_told_while_it_runs_and_cancelling_stops_the_engine(
+    worklist, gateway, item, given, attributes
+):
+    gateway.backend.words = ("word",) * 8
+    gateway.backend.token_delay_s = 0.02
+    questions = ask("First?", "Second?", "Third?", "Fourth?")
+    uid = worklist.schedule(
+        item(InputInformationSequence=given(), ScheduledProcessingParametersSequence=questions)
+    )
+
+    def told():
+        sequence = worklist.retrieve(uid).ProcedureStepProgressInformationSequence
+        return sequence[0].ProcedureStepProgress if sequence else 0
+
+    gateway.until(lambda: told() == 25)
+    gateway.backend.token_delay_s = 30
+    gateway.until(lambda: gateway.backend.running == 1 and gateway.backend.asked >= 2)
+    assert worklist.cancel(uid, attributes(ReasonForCancellation="No longer needed")).status_code == 202
+    done = ended(worklist, gateway, uid)
+    (why,) = done.ProcedureStepProgressInformationSequence
+    assert (done.ProcedureStepState, why.ReasonForCancellation) == ("CANCELED", "No longer needed")
+    assert why.ProcedureStepDiscontinuationReasonCodeSequence[0].CodeValue == "110513"
+    assert gateway.backend.cancelled == 1 and gateway.backend.running == 0
+    results = done.UnifiedProcedureStepPerformedProcedureSequence[0].OutputInformationSequence
+    assert 1 <= len(results) < 4, "what was answered before stays"
+
+
+def test_the_most_urgent_item_is_next_and_what_is_not_ready_or_due_waits(
+    worklist, gateway, item, given, attributes
+):
+    gateway.backend.first_delay_s = 0.3
+    first = worklist.schedule(item(InputInformationSequence=given()))
+    gateway.until(lambda: gateway.backend.running)
+
+    def schedule(text, **values):
+        asked = ask(text)
+        return worklist.schedule(
+            item(InputInformationSequence=given(), ScheduledProcessingParametersSequence=asked, **values)
+        )
+
+    unready = schedule("Unready?", InputReadinessState="INCOMPLETE")
+    early = schedule("Early?", ScheduledProcedureStepStartDateTime="29990101")
+    expired = schedule("Expired?", ScheduledProcedureStepExpirationDateTime="20200101")
+    last = [
+        schedule(f"{priority}?", ScheduledProcedureStepPriority=priority)
+        for priority in ("LOW", "MEDIUM", "HIGH")
+    ]
+    gateway.backend.first_delay_s = 0
+    for uid in (first, *last):
+        assert ended(worklist, gateway, uid).ProcedureStepState == "COMPLETED"
+    asked = [question.messages[-1]["content"][-1]["text"] for question in gateway.backend.questions]
+    assert asked[1:] == ["HIGH?", "MEDIUM?", "LOW?"]
+    assert worklist.state(unready) == worklist.state(early) == "SCHEDULED"
+    (why,) = ended(worklist, gateway, expired).ProcedureStepProgressInformationSequence
+    assert why.ProcedureStepDiscontinuationReasonCodeSequence[0].CodeMeaning == "Workitem expired"
+    assert worklist.update(unready, attributes(InputReadinessState="READY")).status_code == 200
+    assert ended(worklist, gateway, unready).ProcedureStepState == "COMPLETED"
+    worklist.cancel(early)
+
+
+def test_an_item_of_ours_may_be_claimed_by_another(worklist, gateway, item, given):
+    held = item(InputInformationSequence=given(), InputReadinessState="UNAVAILABLE")
+    uid = worklist.schedule(held)
+    assert worklist.move(uid, "IN PROGRESS").status_code == 200
+    assert worklist.move(uid, "IN PROGRESS", "1.2.98").status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("study", "code"), [("1.2.3.4.5.6", "Object Set incomplete"), (None, "Equipment failure")]
+)
+def test_what_cannot_be_answered_is_canceled_with_the_reason(
+    worklist, gateway, item, given, study, code, monkeypatch
+):
+    monkeypatch.setattr("radserve_server.worklist.performance._PAUSE_S", 0.0)
+    if study is None:
+        gateway.backend.fail_every = 1
+    source = given() if study is None else given(StudyInstanceUID=study, ReferencedSOPSequence=[])
+    uid = worklist.schedule(item(InputInformationSequence=source))
+    done = ended(worklist, gateway, uid)
+    (why,) = done.ProcedureStepProgressInformationSequence
+    assert done.ProcedureStepState == "CANCELED"
+    assert why.ProcedureStepDiscontinuationReasonCodeSequence[0].CodeMeaning == code
+    assert why.ReasonForCancellation
+    assert gateway.backend.asked == (4 if study is None else 0)
+
+
+def test_an_engine_that_fails_once_is_asked_again(worklist, gateway, item, given, monkeypatch):
+    monkeypatch.setattr("radserve_server.worklist.performance._PAUSE_S", 0.0)
+    gateway.backend.fail_every = 2
+    asked = ask("First?", "Second?")
+    uid = worklist.schedule(
+        item(InputInformationSequence=given(), ScheduledProcessingParametersSequence=asked)
+    )
+    assert ended(worklist, gateway, uid).ProcedureStepState == "COMPLETED"
+    assert gateway.backend.asked == 3
+
+
+def test_a_task_that_cannot_be_done_is_refused_when_it_is_created(worklist, item, given, elsewhere):
+    other = Dataset()
+    other.RetrieveURL = "http://example.org/dicom-web/studies/1.2.3"
+    refused = {
+        "ScheduledWorkitemCodeSequence": item(ScheduledWorkitemCodeSequence=[elsewhere]),
+        "ScheduledProcessingParametersSequence": item(
+            ScheduledProcessingParametersSequence=[question("5", "slices")]
+        ),
+        "TextValue": item(ScheduledProcessingParametersSequence=ask("  ")),
+        "InputInformationSequence": item(InputInformationSequence=[]),
+        "TypeOfInstances": item(InputInformationSequence=given(TypeOfInstances="CDA")),
+        "WADORSRetrievalSequence": item(
+            InputInformationSequence=given(DICOMRetrievalSequence=[], WADORSRetrievalSequence=[other])
+        ),
+    }
+    for keyword, told in refused.items():
+        answer = worklist.create(told)
+        assert answer.status_code == 400, keyword
+        error = answer.json()["error"]
+        assert (error["code"], error["param"]) == ("unsupported_workitem", keyword), error
+        assert f"({pydicom.datadict.tag_for_keyword(keyword) >> 16:04X}," in error["message"]
+
+
+def test_work_goes_on_after_a_restart_where_it_stopped(start, speak, ward, item, given, tmp_path, elsewhere):
+    """The second question is under way when the server stops: it alone is asked again."""
+    file = tmp_path / "worklist.sqlite"
+    options = {"archives": Archives({"ward": ward}), "worklist_file": file, "shutdown_s": 1}
+    backend = FakeBackend()
+    with start(backend, **options) as gateway:
+        worklist = speak(gateway.http)
+        foreign = worklist.schedule(item(ScheduledStationNameCodeSequence=[elsewhere]))
+        assert worklist.move(foreign, "IN PROGRESS").status_code == 200
+        backend.first_delay_s = 0.1
+        asked = ask("First?", "Second?")
+        uid = worklist.schedule(
+            item(InputInformationSequence=given(), ScheduledProcessingParametersSequence=asked)
+        )
+        gateway.until(lambda: backend.running)
+        backend.first_delay_s = 60
+        gateway.until(lambda: backend.asked == 2)
+    assert backend.cancelled == 1
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+    with start(FakeBackend(), **options) as gateway:
+        worklist = speak(gateway.http)
+        done = ended(worklist, gateway, uid)
+        assert done.ProcedureStepState == "COMPLETED"
+        assert len(done.UnifiedProcedureStepPerformedProcedureSequence[0].OutputInformationSequence) == 2
+        (again,) = gateway.backend.questions
+        assert again.messages[-1]["content"][-1]["text"] == "Second?"
+        assert worklist.move(foreign, "COMPLETED", "1.2.98").headers["warning"].endswith("is incorrect.")
+        with pytest.raises(ValueError, match=r"worklist_file .* cannot be used"):
+            start(FakeBackend(), **options).__enter__()
