@@ -6,7 +6,7 @@ from typing import Any
 
 from radserve_server.answer_store import KeptAnswer
 from radserve_server.errors import InvalidRequest
-from radserve_server.pacs.archive import Archive
+from radserve_server.pacs.archive import INTAKE, Archive
 from radserve_server.release import own_version
 from radserve_server.reports.draft import Draft
 from radserve_server.reports.fhir import describe_report
@@ -82,18 +82,19 @@ async def file_report(services: Services, caller: str, wanted: ReportRequest) ->
 
 
 def _find_archive(services: Services, answer: KeptAnswer, wanted: ReportRequest) -> Archive:
-    """Before any work is done."""
-    if wanted.pacs is not None:
-        return services.archives.get(wanted.pacs, "pacs")
+    """Before any work is done; what was pushed here is kept too shortly to hold a report."""
+    if wanted.pacs == INTAKE:
+        raise InvalidRequest(f"{INTAKE} keeps nothing for good: name another PACS", param="pacs")
     address = first_address(answer.seen)
-    if address is None:
+    if wanted.pacs is None and (address is None or address.pacs == INTAKE):
         raise InvalidRequest(
-            "the images were uploaded, so there is no archive they came from: name the PACS to store to, or set "
-            "store to false",
+            f"the images were {'pushed' if address else 'uploaded'} here, so there is no PACS they came from: name "
+            "the one to store to, or set store to false",
             code="missing_field",
             param="pacs",
         )
-    return services.archives.get(address.pacs, "pacs")
+    origin = None if address is None else address.pacs
+    return services.archives.get(wanted.pacs or origin, "pacs")
 
 
 def _write(draft: Draft) -> bytes:

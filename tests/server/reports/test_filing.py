@@ -86,6 +86,23 @@ def test_the_report_on_an_upload_needs_an_archive_to_be_named(room, own_file):
     assert room.report(clinical, pacs="ward").status_code == 201
 
 
+def test_what_was_pushed_here_is_reported_on_to_another_archive(start, own_file):
+    file = own_file()
+    header = pydicom.dcmread(io.BytesIO(file))
+    pushed, ward = MemoryArchive("intake"), MemoryArchive("ward")
+    asyncio.run(pushed.store([file]))
+    asked = {"question": "?", "image_dicom": [{"study": header.StudyInstanceUID, "pacs": "intake"}]}
+    with start(FakeBackend(), archives=Archives({"intake": pushed, "ward": ward})) as gateway:
+        answer = gateway.http.post("/v1/vqa", json=asked).json()["clinical"]["answer_id"]
+        refused = [
+            gateway.http.post("/v1/reports", json={"answer_id": answer, **more})
+            for more in ({}, {"pacs": "intake"})
+        ]
+        filed = gateway.http.post("/v1/reports", json={"answer_id": answer, "pacs": "ward"})
+    assert [(one.status_code, one.json()["error"]["param"]) for one in refused] == [(400, "pacs")] * 2
+    assert (filed.status_code, filed.json()["stored_to"]) == (201, "ward")
+
+
 @pytest.mark.parametrize(
     ("more", "status", "param"),
     [
