@@ -31,16 +31,19 @@ export class Gateway {
   async ask(question, references, { signal, onDelta }) {
     const asked = { question, image_dicom: references };
     const response = await this.#send('POST', '/v1/vqa', asked, { accept: 'text/event-stream', signal });
+    let answer = null;
     try {
+      // Read to the end, so that the connection can be used again.
       for await (const { event, data } of readEvents(response.body)) {
         if (event === 'delta') onDelta(JSON.parse(data).delta);
-        if (event === 'answer') return JSON.parse(data);
+        if (event === 'answer') answer = JSON.parse(data);
         if (event === 'error') throw read(JSON.parse(data), null);
       }
     } catch (error) {
       throw told(error);
     }
-    throw new GatewayError('The answer broke off before its end.', 'answer_cut');
+    if (answer === null) throw new GatewayError('The answer broke off before its end.', 'answer_cut');
+    return answer;
   }
 
   /** What the model would see of a reference: a list of {png_base64, record}. */

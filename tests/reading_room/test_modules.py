@@ -1,0 +1,107 @@
+"""The panel's plain parts, each run in the browser by itself."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+
+STREAM = 'event: delta\ndata: {"delta": "Größe ± 3 μm"}\n\n: alive\n\nevent: answer\ndata: {"a":\ndata: 1}\n\ndata: x\n\nevent: cut\ndata: off'
+EVENTS = [
+    {"event": "delta", "data": '{"delta": "Größe ± 3 μm"}'},
+    {"event": "answer", "data": '{"a":\n1}'},
+    {"event": "message", "data": "x"},
+]
+
+
+@pytest.fixture(scope="module")
+def page(look: Callable[[str], Any], furnish: Callable[..., AbstractContextManager[Any]]) -> Iterator[Any]:
+    """Of the viewer's origin, with nothing on it."""
+    with furnish("http://127.0.0.1:9") as room:
+        page = look(room.url).page
+        page.goto(f"{room.url}/radserve/config.json")
+        yield page
+
+
+def call(page: Any, module: str, name: str, *arguments: Any) -> Any:
+    script = f"async given => (await import('/radserve/{module}.mjs')).{name}(...given)"
+    return page.evaluate(script, list(arguments))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_events_are_read_however_the_network_cuts_them(page, size, ending):
+    """Characters of several bytes, comments, data of several lines; an event that is cut off is none."""
+    data = list(STREAM.replace("\n", ending).encode())
+    assert page.evaluate(READ, {"data": data, "size": size}) == EVENTS
+
+
+READ = """async ({ data, size }) => {
+  const { readEvents } = await import('/radserve/sse.mjs');
+  const start = controller => {
+    for (let at = 0; at < data.length; at += size) controller.enqueue(new Uint8Array(data.slice(at, at + size)));
+    controller.close();
+  };
+  const events = [];
+  for await (const event of readEvents(new ReadableStream({ start }))) events.push(event);
+  return events;
+}"""
+
+
+@pytest.mark.parametrize(("lower", "upper"), [(-160, 239), (-15, 84), (0.5, 1.25), (-1024, 3071), (7, 7.001)])
+def test_a_window_shows_black_and_white_where_the_viewer_does(page, lower, upper):
+    """By the formula of PS3.3 C.11.2.1.2.1; W 400, L 40 is -160 to 239 HU."""
+    window = call(page, "window", "toWindow", {"lower": lower, "upper": upper}, "LINEAR")
+    half = (window["width"] - 1) / 2
+    assert window["center"] - 0.5 - half == pytest.approx(lower)
+    assert window["center"] - 0.5 + half == pytest.approx(upper)
+    assert window["function"] == "LINEAR"
+
+
+def test_a_sigmoid_stays_one(page):
+    window = call(page, "window", "toWindow", {"lower": -160, "upper": 239}, "SAMPLED_SIGMOID")
+    assert window == {"center": 40, "width": 400, "function": "SIGMOID"}
+
+
+def test_the_prior_is_the_newest_of_the_modality_that_is_not_later(page):
+    def study(uid: str, date: str, modalities: str = "CT", mrn: str = "1") -> dict[str, str]:
+        return {"studyInstanceUid": uid, "date": date, "modalities": modalities, "mrn": mrn}
+
+    studies = [
+        study("now", "20240506"),
+        study("old", "20200101"),
+        study("later", "20250101"),
+        study("best", "20230101", "SR\\CT"),
+        study("magnet", "20240101", "MR"),
+        study("other patient", "20240401", mrn="11"),
+        study("undated", ""),
+    ]
+    shown = {"study": "now", "modality": "CT", "patientId": "1", "date": "20240506"}
+    assert call(page, "prior", "choosePriorStudy", studies, shown)["studyInstanceUid"] == "best"
+    assert call(page, "prior", "choosePriorStudy", studies[:1], shown) is None
+
+
+@pytest.mark.parametrize(
+    ("place", "count", "others", "index"), [(1, 28, 14, 0), (28, 28, 14, 13), (14, 27, 27, 13), (1, 1, 5, 2)]
+)
+def test_a_place_in_one_stack_is_found_in_another(page, place, count, others, index):
+    assert call(page, "prior", "matchPlace", place, count, others) == index
+
+
+@pytest.mark.parametrize("modality", ["CT", "MR", "CR", "DX", "MG", "US", "NM", ""])
+def test_there_are_suggestions_for_every_modality(page, modality):
+    questions = call(page, "suggestions", "suggest", modality)
+    assert 3 <= len(set(questions)) == len(questions) <= 4
+
+
+def test_elements_take_text_as_text(page):
+    told = page.evaluate(
+        """async text => {
+          const { element } = await import('/radserve/elements.mjs');
+          const made = element('p', { title: text, hidden: false, 'data-on': true }, text, null, [element('b', {}, text)]);
+          return [made.textContent, made.children.length, made.title, made.hasAttribute('hidden')];
+        }""",
+        "<i onclick=x>&amp;",
+    )
+    assert json.dumps(told) == json.dumps(["<i onclick=x>&amp;" * 2, 1, "<i onclick=x>&amp;", False])
