@@ -48,6 +48,10 @@ class Archive(Protocol):
     def name(self) -> str:
         """As the configuration calls it."""
 
+    @property
+    def url(self) -> str | None:
+        """Where its DICOMweb service is; None for one that others cannot reach by DICOMweb."""
+
     async def list_series(self, study: str) -> Sequence[SeriesEntry]:
         """The series of a study."""
 

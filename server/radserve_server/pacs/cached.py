@@ -20,6 +20,7 @@ class InstanceCache:
     """Files by their digest, and where they were found; at most `max_bytes` in all, each for `ttl_s`."""
 
     def __init__(self, max_bytes: int, ttl_s: float) -> None:
+        self.max_bytes = max_bytes
         self._files: ExpiringCache[str, bytes] = ExpiringCache(max_bytes, ttl_s)
         self._digests: ExpiringCache[InstanceAddress, str] = ExpiringCache(max_bytes, ttl_s)
 
@@ -47,7 +48,7 @@ class CachedArchive:
         self._archive = archive
         self._cache = cache
         self._listings: ExpiringCache[tuple[str, str], Sequence[InstanceEntry]] = ExpiringCache(
-            _LISTING_BYTES, LISTING_S
+            min(_LISTING_BYTES, cache.max_bytes), LISTING_S
         )
         self._fetches: SingleFlight[InstanceAddress, bytes] = SingleFlight()
         self._lookups: SingleFlight[tuple[str, str], Sequence[InstanceEntry]] = SingleFlight()
@@ -56,6 +57,11 @@ class CachedArchive:
     def name(self) -> str:
         """The archive's own."""
         return self._archive.name
+
+    @property
+    def url(self) -> str | None:
+        """The archive's own."""
+        return self._archive.url
 
     async def list_series(self, study: str) -> Sequence[SeriesEntry]:
         """Asked for each time."""

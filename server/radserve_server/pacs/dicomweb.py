@@ -50,6 +50,11 @@ class DicomWebArchive:
         """As the configuration calls it."""
         return self._endpoint.name
 
+    @property
+    def url(self) -> str | None:
+        """As the configuration gives it."""
+        return self._endpoint.url
+
     async def list_series(self, study: str) -> Sequence[SeriesEntry]:
         """The series of a study."""
         wanted = [("includefield", f"{tag:08X}") for tag in (_SERIES_DESCRIPTION, _SERIES_INSTANCES)]

@@ -48,8 +48,8 @@ _Answer = web.StreamResponse
 class FakeArchive:
     """`authorization` is the header that it demands; `fault` and `faulty`, the kind of answer it is about, may change.
 
-    `requests` and `bytes` count what was asked for and what was given, by kind; `hold` is how long a slow answer waits,
-    in seconds; `most` caps a QIDO answer.
+    `requests` and `bytes` count what was asked for and what was given, by kind, the bytes of instances without what
+    wraps them; `hold` is how long a slow answer waits, in seconds; `most` caps a QIDO answer.
     """
 
     def __init__(self, files: Iterable[bytes] = (), authorization: str | None = None) -> None:
@@ -62,6 +62,7 @@ class FakeArchive:
         self.bytes: Counter[str] = Counter()
         self.origin = ""
         self._runner: web.AppRunner | None = None
+        self._stopping = asyncio.Event()
 
     @property
     def url(self) -> str:
@@ -79,6 +80,7 @@ class FakeArchive:
 
     async def stop(self) -> None:
         """Stop listening, and break off what is under way."""
+        self._stopping.set()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -187,7 +189,7 @@ class FakeArchive:
         body = json.dumps(value).encode()
         if self._fault(kind) == "garbage":
             body = b'[{"00080018": 7}, 3]'
-        return await self._send(request, kind, body, _DICOM_JSON, body[: len(body) // 2])
+        return await self._send(request, kind, body, _DICOM_JSON)
 
     async def _answer_related(
         self, request: web.Request, data: bytes, media_type: str = "application/dicom"
@@ -200,23 +202,24 @@ class FakeArchive:
         boundary = make_boundary()
         body = write_related([data], boundary, media_type)
         kind = f'multipart/related; type="{media_type}"; boundary={boundary}'
-        return await self._send(request, "instance", body, kind, body[: len(body) // 2])
+        return await self._send(request, "instance", body, kind, data)
 
     async def _send(
-        self, request: web.Request, kind: str, body: bytes, media_type: str, half: bytes
+        self, request: web.Request, kind: str, body: bytes, media_type: str, content: bytes | None = None
     ) -> _Answer:
         """All of it, or as much as the fault lets pass."""
         fault = self._fault(kind)
         if fault == "wrong_type":
             return web.Response(text="<html>Please log in</html>", content_type="text/html")
+        half = body[: len(body) // 2]
         sent = half if fault in ("reset", "half", "slow_body") else body
         answer = web.StreamResponse(headers={"content-type": media_type})
         answer.content_length = len(half) if fault == "half" else len(body)
         await answer.prepare(request)
         await answer.write(sent)
-        self.bytes[kind] += len(sent)
+        self.bytes[kind] += len(sent) if content is None or sent is half else len(content)
         if fault == "slow_body":
-            await asyncio.sleep(self.hold)
+            await self._wait()
         if fault in ("reset", "slow_body"):
             _reset(request)
         else:
@@ -227,11 +230,16 @@ class FakeArchive:
         if self.authorization is not None and request.headers.get("authorization") != self.authorization:
             raise web.HTTPUnauthorized
 
+    async def _wait(self) -> None:
+        """As long as a slow archive does, or until the end."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), self.hold)
+
     async def _misbehave(self, request: web.Request, kind: str) -> None:
         """The faults that come before any content."""
         fault = self._fault(kind)
         if fault == "slow":
-            await asyncio.sleep(self.hold)
+            await self._wait()
         if fault in ("401", "404", "500"):
             kinds = {"401": web.HTTPUnauthorized, "404": web.HTTPNotFound, "500": web.HTTPInternalServerError}
             raise kinds[fault]

@@ -34,6 +34,11 @@ class MemoryArchive:
         """As requests call it."""
         return self._name
 
+    @property
+    def url(self) -> str | None:
+        """None."""
+        return None
+
     async def list_series(self, study: str) -> Sequence[SeriesEntry]:
         """The series of a study; raises NotFound."""
         found: dict[str, list[SeriesEntry]] = {}
