@@ -68,6 +68,11 @@ class Spool:
         """As requests call it."""
         return INTAKE
 
+    @property
+    def url(self) -> str | None:
+        """None: what is pushed here is given to nobody."""
+        return None
+
     def open(self) -> None:
         """Begin empty; raises ValueError if the folder cannot be used."""
         self._vault.open()

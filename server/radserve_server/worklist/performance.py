@@ -14,7 +14,7 @@ from radserve_server.reports.report_schema import ReportRequest
 from radserve_server.schemas import DicomReference
 from radserve_server.services import Services
 from radserve_server.worklist.dates import write_time
-from radserve_server.worklist.performed import describe_output, describe_performed, describe_progress
+from radserve_server.worklist.results import describe_output, describe_performed, describe_progress
 from radserve_server.worklist.task import Input, make_reference, read_task
 from radserve_server.worklist.workitem import State
 
@@ -35,7 +35,7 @@ async def perform(services: Services, uid: str) -> None:
     for question in task.questions[len(outputs) :]:
         answer = await _ask(services, item.caller, references, question)
         engine = str(answer.clinical["engine"]["digest"])
-        wanted = ReportRequest.model_validate({"answer_id": answer.answer_id})
+        wanted = ReportRequest.model_validate({"answer_id": answer.answer_id, "pacs": task.destination})
         report = await file_report(services, item.caller, wanted)
         outputs.append(_describe(services, report))
         changes = describe_progress(len(outputs), len(task.questions))

@@ -26,10 +26,10 @@ from radserve_server.worklist.codes import (
     UNSPECIFIED,
 )
 from radserve_server.worklist.performance import perform
-from radserve_server.worklist.performed import describe_reason
 from radserve_server.worklist.queue import list_expired, next_item
+from radserve_server.worklist.results import describe_reason
 from radserve_server.worklist.workitem import State, Workitem
-from radserve_server.worklist.worklist import Performance
+from radserve_server.worklist.worklist import RunningWork
 
 _LOG = logging.getLogger(__name__)
 _LOOK_S = 5.0
@@ -86,22 +86,22 @@ class Performer:
             except Conflict:
                 return  # another performer was sooner
         task = asyncio.ensure_future(perform(self._services, item.uid))
-        performance = self._worklist.performances[item.uid] = Performance(task)
+        work = self._worklist.running[item.uid] = RunningWork(task)
         try:
             await asyncio.wait({task})
         finally:
             await cancel(task)
-            del self._worklist.performances[item.uid]
-        await self._settle(item.uid, performance)
+            del self._worklist.running[item.uid]
+        await self._settle(item.uid, work)
 
-    async def _settle(self, uid: str, performance: Performance) -> None:
+    async def _settle(self, uid: str, work: RunningWork) -> None:
         """Give what did not end well a reason."""
         if self._worklist.find(uid).state.is_final:
             return
-        if performance.task.cancelled():
-            await self._cancel(uid, performance.cancellation or Dataset())
+        if work.task.cancelled():
+            await self._cancel(uid, work.cancellation or Dataset())
             return
-        error = performance.task.exception()
+        error = work.task.exception()
         if isinstance(error, GatewayError):
             code = next((code for kinds, code in _REASONS if isinstance(error, kinds)), UNSPECIFIED)
             await self._cancel(uid, describe_reason(code, error.message))

@@ -25,7 +25,7 @@ _ALREADY = "299 radserve: The UPS is already in the requested state of {}."
 
 
 @dataclass(slots=True)
-class Performance:
+class RunningWork:
     """This server's work on an item; `cancellation` is what somebody said who wants it stopped."""
 
     task: "asyncio.Task[None]"
@@ -41,7 +41,7 @@ class Worklist:
         self._items = {} if self._file is None else {item.uid: item for item in self._file.load()}
         self._lock = asyncio.Lock()
         self.changed = asyncio.Event()
-        self.performances: dict[str, Performance] = {}
+        self.running: dict[str, RunningWork] = {}
 
     def __iter__(self) -> Iterator[Workitem]:
         """All items, oldest first."""
@@ -98,12 +98,12 @@ class Worklist:
         """Cancel what waits, stop what this server does; raises Conflict where the performer cannot be told."""
         if self.find(uid).state is State.CANCELED:
             return _ALREADY.format(State.CANCELED)
-        performance = self.performances.get(uid)
-        if performance is None:
+        work = self.running.get(uid)
+        if work is None:
             await self.cancel(uid, request)
         else:
-            performance.cancellation = request
-            performance.task.cancel()
+            work.cancellation = request
+            work.task.cancel()
         return None
 
     async def cancel(self, uid: str, reason: Dataset) -> None:

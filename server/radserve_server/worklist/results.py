@@ -4,7 +4,6 @@ from pydicom import Dataset
 
 from radserve_server.pacs.archive import Archive
 from radserve_server.worklist.codes import ANSWER_QUESTIONS, ENGINE_DIGEST, STATION, Code
-from radserve_server.worklist.task import address_of
 
 _LONGEST_TITLE = 16
 
@@ -48,9 +47,9 @@ def describe_output(archive: Archive, study: str, series: str, sop_class: str, i
     output.TypeOfInstances = "DICOM"
     output.StudyInstanceUID, output.SeriesInstanceUID = study, series
     output.ReferencedSOPSequence = [reference]
-    address, way = address_of(archive), Dataset()
-    if address is not None:
-        way.RetrieveURL = f"{address}/studies/{study}/series/{series}"
+    way = Dataset()
+    if archive.url is not None:
+        way.RetrieveURL = f"{archive.url.rstrip('/')}/studies/{study}/series/{series}"
         output.WADORSRetrievalSequence = [way]
     elif len(archive.name) <= _LONGEST_TITLE:
         way.RetrieveAETitle = archive.name
