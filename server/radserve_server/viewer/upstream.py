@@ -97,8 +97,8 @@ class Forwarder:
         headers = {name: request.headers[name] for name in _SENT_ON if name in request.headers}
         if not self._upstream.passes_login:
             headers.pop("authorization", None)
-        # RFC 7239, so that an archive that writes URLs writes those that the browser can use.
-        headers["forwarded"] = f'host="{request.headers["host"]}";proto={request.url.scheme}'
+        # RFC 7239, so that an archive that writes URLs writes those that the browser can use; unquoted, for Orthanc.
+        headers["forwarded"] = f"host={request.headers['host']};proto={request.url.scheme}"
         return headers | dict(self._upstream.login())
 
 
