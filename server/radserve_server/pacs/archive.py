@@ -34,11 +34,15 @@ class SeriesEntry:
 
 @dataclass(frozen=True, slots=True)
 class InstanceEntry:
-    """An instance of a series: its SOP class, and where its frames lie in the patient (none if it is no image)."""
+    """An instance of a series: its SOP class, and where its frames lie in the patient (none if it is no image).
+
+    `windowed` says that it is known to bring a window of its own, (0028,1050) and (0028,1051).
+    """
 
     address: InstanceAddress
     sop_class: str | None
     planes: tuple[Plane, ...]
+    windowed: bool = False
 
 
 class Archive(Protocol):

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from radserve_imaging import ImagingError, Limits, Plane, list_planes
@@ -64,6 +65,15 @@ def read_number(attributes: Attributes, tag: int) -> int | None:
         return None if text is None else int(float(text))
     except (ValueError, OverflowError):
         return None
+
+
+def has_window(attributes: Attributes) -> bool:
+    """Whether an instance brings a window of its own that can be shown, PS3.3 C.11.2.1.2."""
+    center, width = read_text(attributes, t.WINDOW_CENTER), read_text(attributes, t.WINDOW_WIDTH)
+    try:
+        return center is not None and width is not None and isfinite(float(center)) and float(width) > 1
+    except ValueError:
+        return False
 
 
 def read_planes(attributes: Attributes) -> tuple[Plane, ...]:

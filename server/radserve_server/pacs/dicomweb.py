@@ -16,7 +16,7 @@ from radserve_server.aside import run_aside
 from radserve_server.errors import ArchiveBroken, ArchiveError, GatewayError, InvalidRequest
 from radserve_server.metrics import Metrics
 from radserve_server.pacs.archive import InstanceAddress, InstanceEntry, SeriesEntry, missing
-from radserve_server.pacs.dicom_json import Attributes, read_number, read_planes, read_text
+from radserve_server.pacs.dicom_json import Attributes, has_window, read_number, read_planes, read_text
 from radserve_server.pacs.endpoint import Endpoint
 from radserve_server.pacs.exchange import Answer, Ask, Exchange
 from radserve_server.pacs.related import (
@@ -178,6 +178,7 @@ class DicomWebArchive:
                 InstanceAddress(self.name, study, series, self._uid(item, SOP_INSTANCE_UID)),
                 read_text(item, SOP_CLASS_UID),
                 read_planes(item),
+                has_window(item),
             )
             for item in found
         )

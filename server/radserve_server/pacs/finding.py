@@ -98,11 +98,21 @@ class Finder:
             plan = plan_stack(stack, self.policy, self.choice)
         except ImagingError as error:
             raise ImageRefused(str(error), code=error.code, param="slices") from None
+        if not self._counts(entries, plan):
+            plan = replace(plan, counted=())
         plan = replace(plan, warnings=(*warnings, *plan.warnings))
         return tuple(
             self._source(archive, tuple(entries[file].address for file in part.files()), part)
             for part in self._split(plan)
         )
+
+    def _counts(self, entries: Sequence[InstanceEntry], plan: StackPlan) -> bool:
+        """Whether the windows of what is shown may depend on a count of the volume: else it is not fetched."""
+        if self.reading.window is not None:
+            return False
+        shown = [entries[item.file] for item in plan.shown]
+        by_policy = self.policy.mr_prefer == "policy" and shown[0].planes[0].modality == "MR"
+        return by_policy or not all(entry.windowed for entry in shown)
 
     def _split(self, plan: StackPlan) -> list[StackPlan]:
         """Slices that are shown each on its own are a source each: the first is decoded while others still come."""

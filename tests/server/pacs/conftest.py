@@ -38,7 +38,8 @@ def make_slice(study: str, series: str, place: int, *, mr: bool = False, more: d
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
     dataset.RescaleSlope, dataset.RescaleIntercept = 1, -1000
-    dataset.update(more or {})
+    for keyword, value in (more or {}).items():
+        setattr(dataset, keyword, value)
     dataset.PixelData = (np.arange(256, dtype=np.uint16) * 4 + place).tobytes()
     return dataset
 
