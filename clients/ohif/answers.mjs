@@ -60,7 +60,7 @@ export function tellConfidence(clinical) {
     return `not known${clinical?.confidence_basis?.reason ? `: ${clinical.confidence_basis.reason}` : ''}`;
   }
   const word = abstained ? 'too low' : confidence >= 0.9 ? 'high' : confidence >= 0.7 ? 'moderate' : 'low';
-  return `${word}, ${Math.round(100 * confidence)} %`;
+  return `${word}, ${Math.round(100 * confidence)}\u00a0%`;
 }
 
 function tellTime(created) {

@@ -13,9 +13,9 @@ export function toWindow({ lower, upper }, voiFunction) {
   return { ...window, function: voiFunction === 'SAMPLED_SIGMOID' ? SIGMOID : 'LINEAR' };
 }
 
-/** As a viewer writes it: "W 400 · L 40". */
+/** As a viewer writes it: "W 400 · L 40", whose numbers do not part from their letters. */
 export function tellWindow({ center, width }) {
-  return `W ${round(width)} · L ${round(center)}`;
+  return `W\u00a0${round(width)} · L\u00a0${round(center)}`;
 }
 
 function round(value) {

@@ -5,6 +5,7 @@ Screenshots go to runs/reading-room, for a person to look at.
 
 import io
 import json
+import re
 import shutil
 import threading
 import time
@@ -36,12 +37,19 @@ from radserve_server.viewer.upstream import Upstream
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = ROOT.parent / "shared" / "data" / "dicom" / "series" / "ct-head-ge"
 PICTURES = ROOT / "runs" / "reading-room"
-WAIT_MS = 60_000
+WAIT_MS = 30_000
 # Software rendering, and nothing that the browser would ask for on its own account.
-FLAGS = (
-    "--no-sandbox --disable-quic --no-first-run --disable-background-networking --disable-component-update "
-    "--disable-sync --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader"
-).split()
+FLAGS = [
+    "--no-sandbox",
+    "--no-first-run",
+    "--disable-quic",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+]
 PLACES = ("ImagePositionPatient", "ImageOrientationPatient", "SliceLocation", "FrameOfReferenceUID")
 SIDE = 512  # of what the fake engine sees: a CT as it is, so that its pixels can be compared one by one
 
@@ -84,7 +92,7 @@ class Viewer:
     def open(self, study: Study) -> None:
         """Wait until an image is drawn, and the panel knows its window."""
         self.page.goto(f"{self.url}/viewer?StudyInstanceUIDs={study.uid}")
-        self.until(lambda: " W " in f" {self.panel.locator('.rs-shown').text_content()}")
+        self.panel.locator(".rs-shown", has_text=re.compile(r"W\s\d")).wait_for()
 
     def ask(self, question: str) -> dict[str, Any]:
         """Type and send a question; what the gateway answers at its end."""
@@ -92,6 +100,10 @@ class Viewer:
         self.question.press("Enter")
         self.settle()
         return dict(read_answer(self.page.evaluate("window.heard")))
+
+    def choose(self, scope: str) -> None:
+        """This image, Series, or With prior."""
+        self.panel.get_by_role("radiogroup").get_by_text(scope, exact=True).click()
 
     def settle(self, within_ms: int = WAIT_MS) -> None:
         """Wait until the newest answer is no longer on its way."""

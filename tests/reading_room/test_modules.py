@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-STREAM = 'event: delta\ndata: {"delta": "Größe ± 3 μm"}\n\n: alive\n\nevent: answer\ndata: {"a":\ndata: 1}\n\ndata: x\n\nevent: cut\ndata: off'
+STREAM = (
+    'event: delta\ndata: {"delta": "Größe ± 3 μm"}\n\n: alive\n\n'
+    'event: answer\ndata: {"a":\ndata: 1}\n\ndata: x\n\nevent: cut\ndata: off'
+)
 EVENTS = [
     {"event": "delta", "data": '{"delta": "Größe ± 3 μm"}'},
     {"event": "answer", "data": '{"a":\n1}'},
@@ -99,7 +102,8 @@ def test_elements_take_text_as_text(page):
     told = page.evaluate(
         """async text => {
           const { element } = await import('/radserve/elements.mjs');
-          const made = element('p', { title: text, hidden: false, 'data-on': true }, text, null, [element('b', {}, text)]);
+          const bold = element('b', {}, text);
+          const made = element('p', { title: text, hidden: false, 'data-on': true }, text, null, [bold]);
           return [made.textContent, made.children.length, made.title, made.hasAttribute('hidden')];
         }""",
         "<i onclick=x>&amp;",

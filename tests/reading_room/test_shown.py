@@ -16,7 +16,9 @@ AT = """async ({ range, points }) => {
   const { viewportGridService, cornerstoneViewportService } = window.services;
   const viewport = cornerstoneViewportService.getCornerstoneViewport(viewportGridService.getActiveViewportId());
   if (range) {
-    const drawn = new Promise(done => viewport.element.addEventListener('CORNERSTONE_IMAGE_RENDERED', done, { once: true }));
+    const { element } = viewport;
+    const once = { once: true };
+    const drawn = new Promise(done => element.addEventListener('CORNERSTONE_IMAGE_RENDERED', done, once));
     viewport.setProperties({ voiRange: range });
     viewport.render();
     await drawn;
