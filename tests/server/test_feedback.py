@@ -126,6 +126,7 @@ async def test_writing_does_not_hold_up_the_event_loop(tmp_path, monkeypatch):
     assert not writing.done()
     may_go_on.set()
     assert (await writing)["event"] == "feedback"
+    assert len(written) == 1
     log.close()
 
 
