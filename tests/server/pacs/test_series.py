@@ -89,7 +89,7 @@ def test_of_an_mr_without_windows_the_slices_that_make_its_percentiles_are_fetch
     start, slice_of, ask, name_of
 ):
     """With windows of its own, or with one in the request, only the slice that is shown is fetched."""
-    study, window = generate_uid(), {"WindowCenter": 300, "WindowWidth": 500}
+    study, window = generate_uid(), {"WindowCenter": -500, "WindowWidth": 900}
     files = {
         series: [slice_of(study, series, place, mr=True, more=more) for place in range(count)]
         for series, more, count in ((generate_uid(), {}, MANY), (generate_uid(), window, 3))
