@@ -1,16 +1,18 @@
-# Two commands: `make demo` asks a real CT a question, `make test` runs every check. Both set up what they need.
+# `make demo` asks a real CT a question, `make viewer` opens a study in OHIF to ask about, `make test` runs every check.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
-.PHONY: demo test lint format conformance bench regression imaging-bench clean
+.PHONY: demo viewer test lint format conformance bench regression imaging-bench clean
 demo: .venv/serving
 	$(BIN)/radserve demo
+viewer: .venv/serving  # STUDY=folder shows your own DICOM
+	$(BIN)/radserve ohif --fetch && $(BIN)/radserve ohif --demo $(if $(STUDY),--study $(STUDY))
 test: .venv/testing
+	@$(BIN)/radserve ohif --fetch || echo "Without OHIF the tests in a browser are skipped."
 	$(MAKE) --jobs=2 lint .venv-aiperf/ready
 	$(BIN)/pytest
 lint: .venv/testing
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 format: .venv/testing
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 conformance: .venv/testing
@@ -22,18 +24,16 @@ regression: .venv/testing
 imaging-bench: .venv/testing
 	$(PIP) --editable '.[imaging-baseline]' && $(BIN)/python -m radserve_bench.imaging
 clean:
-	rm -rf .venv .venv-aiperf runs
+	rm -rf .venv .venv-aiperf .viewer runs
 
 .venv/serving: pyproject.toml
 	$(PYTHON) -m venv .venv
 	@echo "Installing the server, Triton and OpenVINO into .venv (about a minute) …"
-	$(PIP) --editable '.[server,cpu]'
-	@touch $@
+	$(PIP) --editable '.[server,cpu]' && touch $@
 
 .venv/testing: .venv/serving
 	@echo "Installing the test tools and the PyTorch baseline into .venv (about a minute) …"
-	$(PIP) --editable '.[test]'
-	@touch $@
+	$(PIP) --editable '.[test]' && touch $@
 .venv-aiperf/ready:  # NVIDIA's load generator needs other versions than the server: half a minute
 	$(PYTHON) -m venv .venv-aiperf
 	.venv-aiperf/bin/pip install --quiet --disable-pip-version-check 'aiperf==0.13.*' && touch $@
