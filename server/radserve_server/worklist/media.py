@@ -1,5 +1,6 @@
 """What goes in and out of the worklist's routes: DICOM JSON, and nothing else."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from radserve_server.services import services_of
 from radserve_server.worklist.dicom_json import MEDIA_TYPE, read_dataset
 
 _MAX_BYTES = 4 * 2**20
+_SMALL = 16 * 2**10  # takes some 10 ms to read
 _READ = (MEDIA_TYPE, "application/json")
 _GIVEN = (*_READ, "application/*", "*/*", "")
 
@@ -32,7 +34,9 @@ async def read_attributes(request: Request, *, optional: bool = False) -> Datase
         message = f"Content-Type is {found[:100] or 'missing'}; send {MEDIA_TYPE}: XML is not read"
         raise UnsupportedMediaType(message, param="Content-Type")
     body = await read_body(request, _MAX_BYTES, services_of(request).settings.body_timeout_s)
-    return Dataset() if optional and not body else read_dataset(body)
+    if optional and not body:
+        return Dataset()
+    return read_dataset(body) if len(body) <= _SMALL else await asyncio.to_thread(read_dataset, body)
 
 
 def read_uid(request: Request, names: Sequence[str]) -> str | None:

@@ -63,16 +63,16 @@ class Performer:
         while True:
             self._worklist.changed.clear()
             await self._tidy()
-            item = next_item(self._worklist) if self._services.watch.ready else None
-            if item is not None:
-                await self._take(item)
+            uid = next_item(self._worklist.places) if self._services.watch.ready else None
+            if uid is not None:
+                await self._take(self._worklist.find(uid))
                 continue
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._worklist.changed.wait(), _LOOK_S)
 
     async def _tidy(self) -> None:
-        for item in list_expired(self._worklist):
-            await self._cancel(item.uid, describe_reason(EXPIRED, "nobody began with it before it expired"))
+        for uid in list_expired(self._worklist.places):
+            await self._cancel(uid, describe_reason(EXPIRED, "nobody began with it before it expired"))
         if time.monotonic() - self._swept > _SWEEP_S:
             self._swept = time.monotonic()
             await self._worklist.sweep()

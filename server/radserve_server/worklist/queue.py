@@ -1,7 +1,9 @@
 """Which item this server takes next, and which ones are past their time."""
 
+import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydicom.datadict import tag_for_keyword
@@ -22,42 +24,54 @@ def is_for_us(attributes: Mapping[str, Any]) -> bool:
     return _key(ANSWER_QUESTIONS) in _codes(attributes, "ScheduledWorkitemCodeSequence")
 
 
-def next_item(items: Iterable[Workitem]) -> Workitem | None:
-    """What this server left unfinished; else of its items that are ready and due the most urgent, then the oldest."""
-    waiting = []
-    for item in items:
-        if item.state is State.IN_PROGRESS and item.own:
-            return item
-        if _is_waiting(item) and item.first("InputReadinessState") == "READY" and _start(item) <= time.time():
-            waiting.append(item)
-    return min(waiting, key=_urgency, default=None)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An item's place in this server's queue; `is_begun` is what this server has claimed, times are Unix seconds."""
+
+    is_begun: bool
+    is_ready: bool
+    rank: int
+    start: float
+    created: float
+    expires: float
 
 
-def list_expired(items: Iterable[Workitem]) -> list[Workitem]:
-    """Items for this server that nobody wants any more (0040,4008)."""
-    return [
-        item
-        for item in items
-        if _is_waiting(item)
-        and (until := item.first("ScheduledProcedureStepExpirationDateTime"))
-        and read_time(until) < time.time()
-    ]
+def find_place(item: Workitem) -> Place | None:
+    """None for what has ended, is not for this server, or was claimed by another."""
+    is_begun = item.state is State.IN_PROGRESS and item.own
+    if not is_begun and not (item.state is State.SCHEDULED and is_for_us(item.attributes)):
+        return None
+    until = item.first("ScheduledProcedureStepExpirationDateTime")
+    return Place(
+        is_begun,
+        item.first("InputReadinessState") == "READY",
+        _RANK[item.first("ScheduledProcedureStepPriority")],
+        read_time(item.first("ScheduledProcedureStepStartDateTime")),
+        item.created,
+        math.inf if until is None else read_time(until),
+    )
 
 
-def _is_waiting(item: Workitem) -> bool:
-    return item.state is State.SCHEDULED and is_for_us(item.attributes)
+def next_item(places: Mapping[str, Place]) -> str | None:
+    """What was begun before; else of what is ready and due the most urgent, then the oldest. Gives its UID."""
+    now = time.time()
+    waiting = (
+        (not place.is_begun, place.rank, place.start, place.created, uid)
+        for uid, place in places.items()
+        if place.is_begun or (place.is_ready and place.start <= now < place.expires)
+    )
+    first = min(waiting, default=None)
+    return None if first is None else first[-1]
 
 
-def _start(item: Workitem) -> float:
-    return read_time(item.first("ScheduledProcedureStepStartDateTime"))
-
-
-def _urgency(item: Workitem) -> tuple[int, float, float]:
-    return _RANK[item.first("ScheduledProcedureStepPriority")], _start(item), item.created
+def list_expired(places: Mapping[str, Place]) -> list[str]:
+    """The UIDs of items that nobody wants any more (0040,4008)."""
+    now = time.time()
+    return [uid for uid, place in places.items() if place.expires <= now and not place.is_begun]
 
 
 def _codes(attributes: Mapping[str, Any], keyword: str) -> list[tuple[Any, Any]]:
-    """Value and scheme of each code; on the JSON itself, for a worklist may be long."""
+    """Value and scheme of each code."""
     element = attributes.get(f"{tag_for_keyword(keyword):08X}", {})
     return [(_first(item, _CODE_VALUE), _first(item, _SCHEME)) for item in element.get("Value", [])]
 

@@ -75,7 +75,7 @@ def check_creation(dataset: Dataset) -> None:
             raise _wrong(f"{_name(keyword)} must be empty when a work item is created", keyword)
     if dataset.get("SOPClassUID", UPS_PUSH) != UPS_PUSH:
         raise _wrong(f"{_name('SOPClassUID')} of a work item is {UPS_PUSH}", "SOPClassUID")
-    check_values(dataset)
+    _check_values(dataset)
 
 
 def check_update(changes: Dataset) -> None:
@@ -86,12 +86,23 @@ def check_update(changes: Dataset) -> None:
     for keyword in _VALUED:
         if keyword in changes and not _has_value(changes, keyword):
             raise _wrong(f"{_name(keyword)} must have a value", keyword)
+    _check_values(changes)
 
 
-def check_values(dataset: Dataset) -> None:
+def check_action(dataset: Dataset, *keywords: str) -> None:
+    """Raises InvalidRequest naming what does not belong to an action's information (PS3.4 CC.2.1, CC.2.2)."""
+    for element in dataset:
+        if element.keyword not in (*keywords, "SpecificCharacterSet"):
+            message = f"{name_tag(int(element.tag))} does not belong here"
+            raise InvalidRequest(message, code="unsupported_field", param=element.keyword or None)
+    for item in dataset.get("ProcedureStepDiscontinuationReasonCodeSequence") or ():
+        _check_code(item, "ProcedureStepDiscontinuationReasonCodeSequence")
+
+
+def _check_values(dataset: Dataset) -> None:
     """Raises InvalidRequest naming an attribute whose value is not among those that DICOM knows."""
     for keyword, allowed in _ENUMERATED.items():
-        if dataset.get(keyword) not in allowed:
+        if keyword in dataset and dataset.get(keyword) not in allowed:
             raise _wrong(f"{_name(keyword)} is none of {', '.join(allowed)}", keyword)
     for keyword in _TIMES:
         if dataset.get(keyword):
@@ -99,7 +110,7 @@ def check_values(dataset: Dataset) -> None:
     for keyword in _CODED:
         for item in dataset.get(keyword) or ():
             _check_code(item, keyword)
-    for number, item in enumerate(dataset.InputInformationSequence):
+    for number, item in enumerate(dataset.get("InputInformationSequence") or ()):
         _check_input(item, f"InputInformationSequence.{number}")
     for item in dataset.get("ProcedureStepProgressInformationSequence") or ():
         if not 0 <= float(item.get("ProcedureStepProgress") or 0) <= 100:

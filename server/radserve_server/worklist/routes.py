@@ -1,5 +1,6 @@
 """/dicom-web/workitems: Unified Procedure Steps by UPS-RS (DICOM PS3.18 chapter 11)."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -23,12 +24,17 @@ from radserve_server.services import services_of
 from radserve_server.worklist.matching import read_query
 from radserve_server.worklist.media import answer_json, check_accept, read_attributes, read_uid
 from radserve_server.worklist.queue import is_for_us
+from radserve_server.worklist.requirements import check_action
 from radserve_server.worklist.task import read_task
 from radserve_server.worklist.workitem import State, Workitem
 
 ROOT = "/dicom-web/workitems"
 Uid = Annotated[str, Path(pattern=r"^[0-9]+(\.[0-9]+)*$", max_length=64)]
 _CLAIMABLE = (State.IN_PROGRESS, State.COMPLETED, State.CANCELED)
+_CANCELLATION = (
+    *("ReasonForCancellation", "ProcedureStepDiscontinuationReasonCodeSequence"),
+    *("ContactURI", "ContactDisplayName"),
+)
 router = APIRouter(tags=["worklist"])
 
 
@@ -48,7 +54,8 @@ async def search_workitems(request: Request, caller: Caller) -> Response:
     """Work items that match (PS3.18 11.9); 204 if none does."""
     check_accept(request)
     query = read_query(request.query_params.multi_items())
-    found, warnings = query.run(item.attributes for item in services_of(request).worklist)
+    items = [item.attributes for item in services_of(request).worklist]
+    found, warnings = await asyncio.to_thread(query.run, items)
     return answer_json(found, warnings) if found else Response(status_code=204)
 
 
@@ -77,6 +84,7 @@ async def change_state(request: Request, workitem: Uid, caller: Caller) -> Respo
     services = services_of(request)
     services.worklist.find(workitem)
     wish = await read_attributes(request)
+    check_action(wish, "ProcedureStepState", "TransactionUID")
     wanted = wish.get("ProcedureStepState")
     if wanted not in _CLAIMABLE:
         message = f"Procedure Step State (0074,1000) is none of {', '.join(_CLAIMABLE)}"
@@ -91,6 +99,7 @@ async def request_cancellation(request: Request, workitem: Uid, caller: Caller) 
     services = services_of(request)
     services.worklist.find(workitem)
     reason = await read_attributes(request, optional=True)
+    check_action(reason, *_CANCELLATION)
     warning = await services.worklist.request_cancellation(workitem, reason)
     return Response(status_code=202, headers={} if warning is None else {"warning": warning})
 

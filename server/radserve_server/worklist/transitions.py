@@ -2,23 +2,17 @@
 
 import hmac
 import time
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from pydicom import Dataset
 
 from radserve_server.errors import Conflict, InvalidRequest
 from radserve_server.worklist.codes import UNSPECIFIED
 from radserve_server.worklist.dates import write_time
-from radserve_server.worklist.dicom_json import write_dataset
-from radserve_server.worklist.requirements import check_final, check_values
+from radserve_server.worklist.requirements import check_final
 from radserve_server.worklist.workitem import State, Workitem
 
-_REASONS = (
-    *("ReasonForCancellation", "ProcedureStepDiscontinuationReasonCodeSequence"),
-    *("ContactURI", "ContactDisplayName"),
-)
+_REASONS = ("ReasonForCancellation", "ProcedureStepDiscontinuationReasonCodeSequence")
 _PERFORMER_S = (
     *("ProcedureStepProgressInformationSequence", "UnifiedProcedureStepPerformedProcedureSequence"),
     "SpecificCharacterSet",
@@ -42,12 +36,9 @@ def update_item(item: Workitem, transaction_uid: str | None, changes: Dataset) -
     elif transaction_uid is not None:
         message = "nobody has claimed the work item, so that no Transaction UID (0008,1195) belongs to it"
         raise InvalidRequest(message, code="transaction_uid", param="TransactionUID", warning=_NOT_CLAIMED)
-    dataset = item.dataset()
-    dataset.update(changes)
-    check_values(dataset)
     if any(element.keyword not in _PERFORMER_S for element in changes):
-        dataset.ScheduledProcedureStepModificationDateTime = write_time(time.time())
-    return replace(item, attributes=write_dataset(dataset))
+        changes.ScheduledProcedureStepModificationDateTime = write_time(time.time())
+    return item.with_changes(changes)
 
 
 def move_item(item: Workitem, wanted: State, transaction_uid: str | None, *, own: bool) -> Workitem:
@@ -58,20 +49,20 @@ def move_item(item: Workitem, wanted: State, transaction_uid: str | None, *, own
     if wanted is State.IN_PROGRESS:
         if item.state is not State.SCHEDULED:
             raise _inconsistent(f"the work item is {item.state}; only what is SCHEDULED can be claimed")
-        return replace(item, attributes=_in_state(item, wanted), transaction_uid=transaction_uid, own=own)
+        return replace(item.with_changes(_state(wanted)), transaction_uid=transaction_uid, own=own)
     if item.state is State.SCHEDULED:
         raise _inconsistent(f"claim the work item before it becomes {wanted}: it is SCHEDULED")
     check_owner(item, transaction_uid)
     if item.state.is_final:
         raise _inconsistent(f"the work item is {item.state}, and becomes {wanted} no more")
-    dataset = item.dataset()
+    dataset = item.dataset(*_PERFORMER_S)
     if wanted is State.CANCELED and dataset.get("ProcedureStepProgressInformationSequence"):
         progress = dataset.ProcedureStepProgressInformationSequence[0]
         if not progress.get("ProcedureStepCancellationDateTime"):
             progress.ProcedureStepCancellationDateTime = write_time(time.time())
     check_final(dataset, wanted)
     dataset.ProcedureStepState = wanted
-    return replace(item, attributes=write_dataset(dataset))
+    return item.with_changes(dataset)
 
 
 def cancel_item(item: Workitem, request: Dataset) -> Workitem:
@@ -81,17 +72,17 @@ def cancel_item(item: Workitem, request: Dataset) -> Workitem:
     if item.state is State.IN_PROGRESS and not item.own:
         message = "another system performs the work item, and there is no way to tell it: ask its owner"
         raise _conflict(message, "performer_unreachable", "The performer cannot be contacted.")
-    dataset = item.dataset()
-    kept = dataset.get("ProcedureStepProgressInformationSequence") or [Dataset()]
+    changes = _state(State.CANCELED)
+    told = item.dataset("ProcedureStepProgressInformationSequence")
+    progress = (told.get("ProcedureStepProgressInformationSequence") or [Dataset()])[0]
     for keyword in _REASONS:
         if request.get(keyword):
-            setattr(kept[0], keyword, request.get(keyword))
-    if not kept[0].get("ProcedureStepDiscontinuationReasonCodeSequence"):
-        kept[0].ProcedureStepDiscontinuationReasonCodeSequence = [UNSPECIFIED.to_item()]
-    kept[0].ProcedureStepCancellationDateTime = write_time(time.time())
-    dataset.ProcedureStepProgressInformationSequence = list(kept)
-    dataset.ProcedureStepState = State.CANCELED
-    return replace(item, attributes=write_dataset(dataset))
+            setattr(progress, keyword, request.get(keyword))
+    if not progress.get("ProcedureStepDiscontinuationReasonCodeSequence"):
+        progress.ProcedureStepDiscontinuationReasonCodeSequence = [UNSPECIFIED.to_item()]
+    progress.ProcedureStepCancellationDateTime = write_time(time.time())
+    changes.ProcedureStepProgressInformationSequence = [progress]
+    return item.with_changes(changes)
 
 
 def check_owner(item: Workitem, transaction_uid: str | None) -> None:
@@ -114,10 +105,10 @@ def _find_trouble(item: Workitem, transaction_uid: str | None) -> tuple[str, str
     return None
 
 
-def _in_state(item: Workitem, state: State) -> Mapping[str, Any]:
-    dataset = item.dataset()
-    dataset.ProcedureStepState = state
-    return write_dataset(dataset)
+def _state(state: State) -> Dataset:
+    changes = Dataset()
+    changes.ProcedureStepState = state
+    return changes
 
 
 def _inconsistent(message: str) -> Conflict:

@@ -1,7 +1,7 @@
 """One work item: a Unified Procedure Step, as it is kept."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -55,6 +55,11 @@ class Workitem:
         values = self.attributes.get(f"{tag_for_keyword(keyword):08X}", {}).get("Value", [])
         return values[0] if values else None
 
-    def dataset(self) -> Dataset:
-        """A copy, to be read or changed."""
-        return Dataset.from_json(dict(self.attributes))
+    def dataset(self, *keywords: str) -> Dataset:
+        """A copy of those attributes, or of all, to be read or changed."""
+        tags = [f"{tag_for_keyword(keyword):08X}" for keyword in keywords] or list(self.attributes)
+        return Dataset.from_json({tag: self.attributes[tag] for tag in tags if tag in self.attributes})
+
+    def with_changes(self, changes: Dataset) -> "Workitem":
+        """With other attributes; a sequence is replaced as a whole. Keys ascend (PS3.18 F.2.2)."""
+        return replace(self, attributes=dict(sorted({**self.attributes, **write_dataset(changes)}.items())))

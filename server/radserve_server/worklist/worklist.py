@@ -11,12 +11,13 @@ from pydicom.uid import generate_uid
 from radserve_server.errors import Conflict, InvalidRequest, NotFound, Overloaded
 from radserve_server.settings import Settings
 from radserve_server.worklist.dates import write_time
+from radserve_server.worklist.queue import find_place
 from radserve_server.worklist.requirements import UPS_PUSH, check_creation, check_update
 from radserve_server.worklist.transitions import cancel_item, check_owner, move_item, update_item
 from radserve_server.worklist.workitem import State, Workitem
 from radserve_server.worklist.workitem_file import WorkitemFile
 
-_MAX_ITEMS = 10_000
+_MAX_ITEMS = 5_000
 _KEEP_FINAL_S = 7 * 86400.0
 Check = Callable[[Workitem], Workitem]
 """Gives the item back, or raises what is wrong with it."""
@@ -39,6 +40,7 @@ class Worklist:
         """Raises ValueError for a file that cannot be used."""
         self._file = None if settings.worklist_file is None else WorkitemFile(settings.worklist_file)
         self._items = {} if self._file is None else {item.uid: item for item in self._file.load()}
+        self.places = {item.uid: place for item in self if (place := find_place(item)) is not None}
         self._lock = asyncio.Lock()
         self.changed = asyncio.Event()
         self.running: dict[str, RunningWork] = {}
@@ -69,6 +71,8 @@ class Worklist:
         dataset.ProcedureStepProgressInformationSequence = []
         dataset.UnifiedProcedureStepPerformedProcedureSequence = []
         dataset.pop("TransactionUID", None)
+        if len(self._items) >= _MAX_ITEMS:
+            await self.sweep()
         return await self._apply(lambda: check(self._add(Workitem.of(dataset, caller, now))))
 
     async def update(
@@ -111,13 +115,15 @@ class Worklist:
         await self._apply(lambda: cancel_item(self.find(uid), reason))
 
     async def sweep(self) -> None:
-        """Forget what ended long ago."""
+        """Forget what ended long ago; where the list is full, what ended first."""
         async with self._lock:
-            for item in self:
-                if item.state.is_final and time.time() - item.changed > _KEEP_FINAL_S:
-                    if self._file is not None:
-                        await asyncio.to_thread(self._file.delete, item.uid)
-                    del self._items[item.uid]
+            ended = sorted((item for item in self if item.state.is_final), key=lambda item: item.changed)
+            for item in ended:
+                if time.time() - item.changed <= _KEEP_FINAL_S and len(self._items) < _MAX_ITEMS:
+                    return
+                if self._file is not None:
+                    await asyncio.to_thread(self._file.delete, item.uid)
+                del self._items[item.uid]
 
     async def close(self) -> None:
         """Let go of the file."""
@@ -135,6 +141,11 @@ class Worklist:
             if self._file is not None:
                 await asyncio.to_thread(self._file.save, item)
             self._items[item.uid] = item
+            place = find_place(item)
+            if place is None:
+                self.places.pop(item.uid, None)
+            else:
+                self.places[item.uid] = place
             self.changed.set()
             return item
 
@@ -143,5 +154,7 @@ class Worklist:
             message = "there is a work item of this UID already"
             raise Conflict(message, code="workitem_exists", param="workitem")
         if len(self._items) >= _MAX_ITEMS:
-            raise Overloaded(f"the worklist holds {_MAX_ITEMS:,} items, as many as it can")
+            raise Overloaded(
+                f"the worklist holds {_MAX_ITEMS:,} items that have not ended, as many as it can"
+            )
         return item

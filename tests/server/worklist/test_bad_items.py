@@ -111,6 +111,17 @@ def test_a_state_is_asked_for_by_its_name(worklist, item, elsewhere):
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, "ProcedureStepState")
 
 
+def test_an_action_holds_what_belongs_to_it(worklist, item, elsewhere, attributes):
+    uid = worklist.schedule(item(ScheduledStationNameCodeSequence=[elsewhere]))
+    for told, tag in (
+        (attributes(PatientID="1"), "(0010,0020)"),
+        (attributes(ProcedureStepDiscontinuationReasonCodeSequence=[Dataset()]), "(0074,100E)"),
+    ):
+        answer = worklist.cancel(uid, told)
+        assert answer.status_code == 400 and tag in answer.json()["error"]["message"]
+    assert worklist.state(uid) == "SCHEDULED"
+
+
 def test_neither_log_nor_metrics_hold_what_an_item_says(worklist, gateway, item, elsewhere, caplog):
     with caplog.at_level("DEBUG"):
         uid = worklist.schedule(item(ScheduledStationNameCodeSequence=[elsewhere]))
