@@ -1,6 +1,7 @@
 """compose.yaml: what it sets exists, what it opens is loopback's, and what it runs is pinned and sealed."""
 
 import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -8,9 +9,12 @@ import subprocess
 import pytest
 import yaml
 
+from radserve_client import cli
 from radserve_engines.acceptance import VARIABLES
 from radserve_engines.triton_model import ENGINE_VARIABLE
 from radserve_server.auth import Keyring
+from radserve_server.pacs.configuration import read_endpoints
+from radserve_server.pacs.endpoint import Credentials
 from radserve_server.settings import load_settings
 
 OURS = ("triton", "gateway", "cpu")
@@ -54,7 +58,7 @@ def test_every_path_that_a_variable_names_is_mounted(compose):
         paths = {
             str(value)
             for value in service["environment"].values()
-            if re.match(r"/(engines|trusted|run)", str(value))
+            if re.match(r"/(engines|trusted|run|pacs)", str(value))
         }
         assert paths
         for path in paths:
@@ -77,7 +81,7 @@ def test_ports_are_opened_on_loopback_only_and_triton_opens_none(compose):
     opened = {name: service.get("ports", []) for name, service in compose["services"].items()}
     assert not opened["triton"] and not opened["prometheus"]
     ports = [port for many in opened.values() for port in many]
-    assert len(ports) == 3 and all(port.startswith("127.0.0.1:") for port in ports)
+    assert len(ports) == 5 and all(port.startswith("127.0.0.1:") for port in ports)
 
 
 def test_only_what_opens_a_port_has_a_way_out(compose):
@@ -91,7 +95,7 @@ def test_no_container_has_more_rights_than_it_needs(compose):
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert "privileged" not in service and service.get("user") not in ("root", "0", 0)
-    for name in ("gateway", "cpu", "prometheus"):
+    for name in ("gateway", "cpu", "prometheus", "viewer"):
         assert compose["services"][name]["read_only"], name
 
 
@@ -105,7 +109,7 @@ def test_every_image_is_pinned(deploy, compose):
     images = [service["image"] for service in compose["services"].values()]
     for dockerfile in deploy.glob("*.Dockerfile"):
         images += re.findall(r"^FROM (\S+)", dockerfile.read_text(), re.MULTILINE)
-    assert len(images) == 11
+    assert len(images) == 15
     for image in images:
         tag = image.rpartition(":")[2]
         assert re.match(r"v?\d+\.\d+", tag) and "latest" not in image, image
@@ -148,13 +152,54 @@ def test_grafana_lets_nobody_in_unasked_and_calls_nobody(compose):
     assert environment["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/run/secrets/grafana-password"
 
 
-def test_prepare_makes_a_key_that_the_gateway_takes_and_makes_nothing_twice(deploy, tmp_path):
+def test_the_viewer_says_only_words_that_radserve_knows_and_asks_for_a_login(compose):
+    viewer = compose["services"]["viewer"]
+    given, rest = cli._parser().parse_known_args(["ohif", *viewer["command"]])
+    assert not rest and given.api_keys_file and not given.insecure_open
+    assert given.host == "0.0.0.0" and f":{given.port}" in viewer["ports"][0]
+    assert given.server == "http://gateway:8000" and "inside" in viewer["networks"]
+    mounted = {volume["target"] for volume in viewer["volumes"]}
+    assert str(given.pacs_file.parent) in mounted and viewer["secrets"] == ["api-keys"]
+
+
+def test_the_archive_of_the_profile_viewer_lets_only_those_in_who_have_its_password(
+    deploy, compose, tmp_path
+):
+    """What prepare.sh writes for Orthanc is what gateway and viewer show it."""
+    prepare(deploy, tmp_path)
+    folder = tmp_path / "secrets/pacs"
+    text = (folder / "pacs.toml").read_text()
+    (folder / "here.toml").write_text(text.replace('"/pacs/', f'"{folder}/'))
+    (archive,) = read_endpoints(folder / "here.toml", {}).values()
+    users = json.loads((tmp_path / "secrets/orthanc.json").read_text())["RegisteredUsers"]
+    ((name, password),) = users.items()
+    assert archive.credentials == Credentials.basic(name, password) and len(password) > 40
+    assert archive.name == "archive" and archive.url == "http://orthanc:8042/dicom-web"
+    assert password not in text
+    orthanc = compose["services"]["orthanc"]
+    assert orthanc["environment"]["ORTHANC__AUTHENTICATION_ENABLED"] == "true"
+    assert orthanc["secrets"] == ["orthanc.json"] and "inside" in orthanc["networks"]
+    assert "8042" not in "".join(orthanc["ports"])
+
+
+def test_the_reading_room_is_started_only_where_it_is_wanted(compose):
+    for name in ("viewer", "orthanc"):
+        assert compose["services"][name]["profiles"] == ["viewer"]
+
+
+def prepare(deploy, folder):
     for name in ("prepare.sh", ".env.example"):
-        shutil.copy(deploy / name, tmp_path / name)
-    told = [
-        subprocess.run([tmp_path / "prepare.sh", "reader"], capture_output=True, text=True, check=True).stdout
-        for _ in range(2)
-    ]
+        shutil.copy(deploy / name, folder / name)
+    return subprocess.run(
+        [folder / "prepare.sh", "reader"], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_prepare_makes_a_key_that_the_gateway_takes_and_makes_nothing_twice(deploy, tmp_path):
+    first = prepare(deploy, tmp_path)
+    secret = (tmp_path / "secrets/orthanc.json").read_text()
+    told = [first, prepare(deploy, tmp_path)]
+    assert (tmp_path / "secrets/orthanc.json").read_text() == secret
     (key,) = re.findall(r"rs_\S+", "".join(told))
     keys = tmp_path / "secrets/api-keys"
     assert Keyring.load(keys).owner(key) == "reader"

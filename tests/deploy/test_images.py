@@ -45,7 +45,7 @@ def test_the_extras_that_images_install_exist(deploy, project):
     named = []
     for path in [*deploy.glob("*.Dockerfile"), deploy / "verification-steps.sh"]:
         named += re.findall(r"['\"](?:\.|\$\{root\})\[([\w,]+)\]['\"]", path.read_text())
-    assert sorted(named) == ["bench", "server", "server,cpu"]
+    assert sorted(named) == ["bench", "server", "server", "server,cpu"]
     for one in ",".join(named).split(","):
         assert one in extras
 
@@ -70,7 +70,7 @@ def test_the_engine_side_imports_with_what_the_container_has_and_what_is_added(a
     assert subprocess.run([sys.executable, "-c", PROBE, less], capture_output=True).returncode != 0
 
 
-@pytest.mark.parametrize("name", ["gateway", "cpu", "triton"])
+@pytest.mark.parametrize("name", ["gateway", "cpu", "triton", "viewer"])
 def test_an_image_is_built_from_everything_that_the_wheel_is_made_of(deploy, project, name):
     """Docker reads NAME.Dockerfile.dockerignore: of the lines that a path matches, the last one counts."""
     lines = (deploy / f"{name}.Dockerfile.dockerignore").read_text().splitlines()
@@ -91,7 +91,7 @@ def matches(path, pattern):
     return pattern == "*" or path == pattern or path.startswith(f"{pattern}/")
 
 
-@pytest.mark.parametrize("name", ["gateway", "cpu", "triton"])
+@pytest.mark.parametrize("name", ["gateway", "cpu", "triton", "viewer"])
 def test_an_image_runs_as_nobody_special_and_is_asked_for_its_health(deploy, name):
     text = (deploy / f"{name}.Dockerfile").read_text()
     users = re.findall(r"^USER (\d+):(\d+)$", text, re.MULTILINE)
@@ -103,3 +103,10 @@ def test_nothing_of_the_containers_own_is_replaced(deploy):
     text = (deploy / "triton.Dockerfile").read_text()
     last = text[text.rindex("FROM ") :]
     assert last.count("pip install") == 1 and "--no-deps" in last
+
+
+def test_the_viewers_image_has_no_npm_but_what_npm_fetched(deploy):
+    _, build, last = (deploy / "viewer.Dockerfile").read_text().split("\nFROM ")
+    assert "npm" in build and "npm" not in last
+    (folder,) = re.findall(r"ohif --fetch --viewer (\S+)", build)
+    assert f"COPY --from=build {folder} {folder}" in last and f'"--viewer", "{folder}"' in last
