@@ -186,6 +186,10 @@ class Exchange:
         if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
             message = f"{name} does not take the gateway's certificate: look at its client_certificate"
             return ArchiveRefused(message)
+        if isinstance(error, aiohttp.ServerDisconnectedError) and self._endpoint.tls is not None:
+            # With TLS 1.3 a certificate is refused only after the handshake, and often without a word.
+            message = f"{name} closed the connection without an answer; does it take the client_certificate?"
+            return ArchiveBroken(message, code="archive_cut_off")
         message = f"{name} broke off before its answer was complete; ask again"
         return ArchiveBroken(message, code="archive_cut_off")
 

@@ -80,6 +80,16 @@ def test_the_same_slices_come_out_of_orthanc(start, orthanc, ct_study, mixed, as
     ]
 
 
+def test_orthanc_s_compressed_instance_is_taken_as_it_is(start, orthanc, pydicom_file, ask, name_of):
+    """JPEG 2000 goes through as the file that was put in, to the last byte."""
+    data = pydicom_file("693_J2KI.dcm")
+    orthanc.upload(data)
+    with start(FakeBackend(), pacs_url=orthanc.dicom_web) as gateway:
+        (image,) = ask(gateway, name_of(data)).json()["clinical"]["images"]
+    assert "JPEG 2000" in image["transfer_syntax"]["name"]
+    assert image["source_sha256"] == hashlib.sha256(data).hexdigest()
+
+
 async def store(archive, files):
     await archive.store(files)
     await archive.close()
