@@ -7,6 +7,7 @@ import logging
 import shutil
 import socket
 import struct
+import tracemalloc
 
 import pydicom
 import pytest
@@ -104,6 +105,29 @@ def test_an_instance_over_the_limit_is_refused_and_the_next_is_taken(open_ward, 
         assert ward.count('radserve_intake_instances_total{outcome="instance_too_large"}') == 2
 
 
+def test_of_an_instance_over_the_limit_no_more_than_the_limit_is_held(open_ward, peer, make_series):
+    huge = make_series(23, 1, Rows=4096, Columns=4096, PixelData=bytes(2**25))
+    with open_ward(peer + "[limits]\ninstance_bytes = 100_000\n") as ward:
+        tracemalloc.start()
+        try:
+            assert "OutOfResources" in ward.push("storescu", *huge, more=["-v"]).stderr
+            assert tracemalloc.get_traced_memory()[1] < 2**23
+        finally:
+            tracemalloc.stop()
+
+
+def test_an_image_that_is_pushed_anew_is_seen_anew(ward, make_series, study_of):
+    (file,) = make_series(24, 1)
+    ward.push("storescu", file)
+    first = ward.ask(study_of([file])).json()["clinical"]["images"][0]
+    dataset = pydicom.dcmread(file)
+    dataset.PixelData = bytes(len(dataset.PixelData))
+    dataset.save_as(file)
+    ward.push("storescu", file)
+    second = ward.ask(study_of([file])).json()["clinical"]["images"][0]
+    assert first["source_sha256"] != second["source_sha256"]
+
+
 def test_a_push_has_limits(open_ward, peer, make_series, study_of):
     files = make_series(17, 3)
     with open_ward(peer + "[limits]\npush_instances = 2\n") as ward:
@@ -158,13 +182,14 @@ def test_no_uid_and_no_name_is_logged(ward, make_series, caplog):
 def test_tls_with_a_certificate_on_either_side(open_ward, peer, make_series, study_of, certificates):
     files, folder = make_series(22), certificates
     tls = '[listener.tls]\ncertificate = "{0}/scp.pem"\nkey = "{0}/scp.key"\nauthority = "{0}/ca.pem"\n'
+    patience = ["-ts", "5", "-ta", "5"]
     trust = ["+cf", str(folder / "ca.pem")]
     with open_ward(peer + tls.format(folder)) as ward, socket.create_connection(("127.0.0.1", ward.port)):
         # The connection that says nothing holds nobody up.
         for refused in ([], ["+tla", *trust]):
-            assert ward.push("storescu", *files, more=refused).returncode != 0
+            assert ward.push("storescu", *files, more=[*refused, *patience]).returncode != 0
             assert ward.kept(study_of(files)) == 0
         known = ["+tls", str(folder / "scu.key"), str(folder / "scu.pem"), *trust]
-        done = ward.push("storescu", *files, more=known)
+        done = ward.push("storescu", *files, more=[*known, *patience])
         assert (done.returncode, done.stderr) == (0, "")
         assert ward.kept(study_of(files)) == 2

@@ -161,13 +161,14 @@ def test_an_outage_that_does_not_end_is_given_up(open_ward, rules, sent):
         ward.gateway.until(lambda: ward.count(given_up) == 3)
 
 
-def test_a_busy_gateway_is_left_alone(ruled, sent):
-    files, services = sent(56), ruled.gateway.services
-    asked, done = ruled.gateway.backend.asked, finish(ruled, 3)
+def test_a_busy_gateway_is_left_alone_and_then_asked_the_urgent_first(ruled, sent):
+    services, backend = ruled.gateway.services, ruled.gateway.backend
+    before, done = backend.asked, finish(ruled, 6)
     services.admission.running += 1  # somebody is being answered
-    ruled.push("storescu", *files)
-    ruled.gateway.until(lambda: services.intake.questions_waiting == 3)
+    ruled.push("storescu", *sent(56), *sent(58))
+    ruled.gateway.until(lambda: services.intake.questions_waiting == 6)
     ruled.gateway.http.get("/health/live")
-    assert ruled.gateway.backend.asked == asked
+    assert backend.asked == before
     services.admission.running -= 1
     ruled.gateway.until(done)
+    assert asked(backend)[:2] == ["Is it urgent?"] * 2
