@@ -187,9 +187,10 @@ def _doctor(given: argparse.Namespace) -> int:
 
     ill = 0
     for finding in examine():
-        print(f"{'ok ' if finding.well else '!! '} {finding.subject:<22} {finding.found}")
+        mark = "ok " if finding.well else "!! " if finding.needed else "-- "
+        print(f"{mark} {finding.subject:<22} {finding.found}")
         if not finding.well:
-            ill += 1
+            ill += finding.needed
             print(f"    → {finding.advice}")
-    print("Nothing is missing." if not ill else f"{ill} of these need attention.")
+    print("Nothing is missing that a server needs." if not ill else f"{ill} of these need attention.")
     return 1 if ill else 0

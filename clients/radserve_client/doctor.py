@@ -8,12 +8,17 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from radserve_client.orthanc import why_no_orthanc
+
 _GIB = 1 << 30
 _NEEDED_MEMORY = 2 * _GIB
 _NEEDED_DISK = 1 * _GIB
 _SHARED_MEMORY = 64 << 20  # Triton's Python backend starts at 1 MiB and grows with the images under way
 _EXTRAS = {
-    "server": ("fastapi", "uvicorn", "multipart", "pydantic_settings", "prometheus_client", "tritonclient"),
+    "server": (
+        *("fastapi", "uvicorn", "multipart", "pydantic_settings", "prometheus_client", "tritonclient"),
+        *("aiohttp", "pynetdicom", "highdicom", "cryptography"),
+    ),
     "cpu": ("pytriton", "openvino_genai", "jinja2", "tokenizers"),
     "imaging": ("numpy", "pydicom", "imagecodecs", "PIL"),
 }
@@ -21,11 +26,12 @@ _EXTRAS = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. `advice` is empty when all is well."""
+    """One thing that was looked at. `advice` is empty when all is well; what is not `needed` may as well be missing."""
 
     subject: str
     found: str
     advice: str = ""
+    needed: bool = True
 
     @property
     def well(self) -> bool:
@@ -41,6 +47,9 @@ def examine() -> Iterator[Finding]:
         yield _extra(extra, modules)
     yield _triton()
     yield _engine()
+    yield _archive()
+    yield _viewer()
+    yield _browser()
 
 
 def _python() -> Finding:
@@ -125,6 +134,32 @@ def _engine() -> Finding:
     except EngineError as error:
         return Finding("Demo engine", str(error), "clone the repository again, or name another with --engine")
     return Finding("Demo engine", f"{manifest.name} {manifest.precision}, {manifest.digest[:19]}…")
+
+
+def _archive() -> Finding:
+    missing = why_no_orthanc()
+    if missing:
+        return Finding(
+            "Archive (Orthanc)", "not installed", f"for `radserve ohif --demo`: {missing}", needed=False
+        )
+    return Finding("Archive (Orthanc)", "installed, for `radserve ohif --demo`", needed=False)
+
+
+def _viewer() -> Finding:
+    from radserve_server.viewer.bundle import OHIF, default_folder, is_there
+
+    if not is_there(default_folder()):
+        advice = "for `radserve ohif`: radserve ohif --fetch, which needs npm (apt-get install npm)"
+        return Finding("Viewer (OHIF)", "not fetched", advice, needed=False)
+    return Finding("Viewer (OHIF)", f"{OHIF}, for `radserve ohif`", needed=False)
+
+
+def _browser() -> Finding:
+    if shutil.which("chromium") is None:
+        return Finding(
+            "Chromium", "not installed", "for the tests only: apt-get install chromium", needed=False
+        )
+    return Finding("Chromium", "installed, for the tests", needed=False)
 
 
 def _first_line(path: str, key: str) -> str:

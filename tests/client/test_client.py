@@ -180,6 +180,16 @@ def test_the_doctor_finds_this_machine_well(capsys: pytest.CaptureFixture[str]) 
     assert status == 0, said
 
 
+def test_the_doctor_tells_what_may_be_missing_apart_from_what_is_needed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    status = main(["doctor"])
+    said = capsys.readouterr().out
+    assert "-- " in said and "apt-get install chromium" in said
+    assert status == 0, said
+
+
 def test_a_new_key_fits_its_line_in_the_key_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     from radserve_server.auth import Keyring
 
