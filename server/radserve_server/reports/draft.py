@@ -87,7 +87,7 @@ class Draft:
         basis, confidence = clinical["confidence_basis"], clinical["confidence"]
         if confidence is None:
             return f"not known: {basis['reason']}"
-        told = f"{percent(confidence)} (calibrated probability that a {basis['question_type']} question is right)"
+        told = f"{percent(confidence)}, calibrated on {basis['question_type']} questions"
         if clinical["abstained"]:
             return f"{told}; below the engine's threshold: the model abstains"
         return told

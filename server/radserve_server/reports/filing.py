@@ -18,9 +18,9 @@ _SOP_CLASSES = {
     "basic_text": ("1.2.840.10008.5.1.4.1.1.88.11", "Basic Text SR Storage"),
     "tid1500": ("1.2.840.10008.5.1.4.1.1.88.34", "Comprehensive 3D SR Storage"),
 }
-_NO_NUMBER = (
-    "the report holds no number, because the confidence is not known: OHIF 3.13.2 cannot show it; "
-    "kind basic_text is shown"
+_NOT_SHOWN = (
+    "OHIF 3.13.2 shows nothing of a measurement report without a region in an image, such as this one; it shows kind "
+    "basic_text"
 )
 
 
@@ -54,9 +54,7 @@ class Report:
 
     def _warnings(self) -> list[str]:
         told = list(self.draft.warnings)
-        if self.draft.kind == "tid1500" and self.draft.answer.clinical["confidence"] is None:
-            told.append(_NO_NUMBER)
-        return told
+        return [*told, _NOT_SHOWN] if self.draft.kind == "tid1500" else told
 
 
 async def file_report(services: Services, caller: str, wanted: ReportRequest) -> Report:

@@ -1,11 +1,14 @@
 """A Comprehensive 3D SR by TID 1500: the confidence is a number on the images it is about, the answer a comment."""
 
+from typing import Any
+
 from highdicom.sr import (
     Measurement,
     MeasurementReport,
     MeasurementsAndQualitativeEvaluations,
     ObservationContext,
     QualitativeEvaluation,
+    SourceImageForMeasurement,
     SourceImageForMeasurementGroup,
     TrackingIdentifier,
 )
@@ -25,6 +28,7 @@ from radserve_server.reports.content import (
 )
 from radserve_server.reports.document import write_document
 from radserve_server.reports.draft import Draft, clean_text
+from radserve_server.reports.source_images import SourceImage
 
 
 def write_measurement_report(draft: Draft) -> bytes:
@@ -41,7 +45,7 @@ def write_measurement_report(draft: Draft) -> bytes:
 def _group(draft: Draft) -> MeasurementsAndQualitativeEvaluations:
     """TID 1501, extended by texts."""
     sampled = draft.answer.clinical["confidence"]
-    measurements = [] if sampled is None else [_confidence(sampled)]
+    measurements = [] if sampled is None else [_confidence(draft, sampled)]
     unsure = [] if measurements else [_unknown_confidence()]
     group = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
@@ -50,16 +54,20 @@ def _group(draft: Draft) -> MeasurementsAndQualitativeEvaluations:
         algorithm_id=algorithm(draft),
         measurements=measurements,
         qualitative_evaluations=unsure,
-        source_images=_sources(draft),
+        source_images=[SourceImageForMeasurementGroup(**_address(image)) for image in draft.images],
     )
     (item,) = group
     _add_texts(draft, item)
     return group
 
 
-def _confidence(share: float) -> Measurement:
+def _confidence(draft: Draft, share: float) -> Measurement:
+    """In percent, inferred from the images."""
     return Measurement(
-        name=codes.DCM.CertaintyOfFinding, value=round(100 * share, 1), unit=codes.UCUM.Percent
+        name=codes.DCM.CertaintyOfFinding,
+        value=round(100 * share, 1),
+        unit=codes.UCUM.Percent,
+        referenced_images=[SourceImageForMeasurement(**_address(image)) for image in draft.images],
     )
 
 
@@ -67,15 +75,12 @@ def _unknown_confidence() -> QualitativeEvaluation:
     return QualitativeEvaluation(name=codes.DCM.CertaintyOfFinding, value=codes.SCT.Unknown)
 
 
-def _sources(draft: Draft) -> list[SourceImageForMeasurementGroup]:
-    return [
-        SourceImageForMeasurementGroup(
-            referenced_sop_class_uid=str(image.header.SOPClassUID),
-            referenced_sop_instance_uid=str(image.header.SOPInstanceUID),
-            referenced_frame_numbers=list(image.frames) if image.is_multiframe else None,
-        )
-        for image in draft.images
-    ]
+def _address(image: SourceImage) -> dict[str, Any]:
+    return {
+        "referenced_sop_class_uid": str(image.header.SOPClassUID),
+        "referenced_sop_instance_uid": str(image.header.SOPInstanceUID),
+        "referenced_frame_numbers": list(image.frames) if image.is_multiframe else None,
+    }
 
 
 def _add_texts(draft: Draft, item: Dataset) -> None:
