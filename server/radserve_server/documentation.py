@@ -32,12 +32,17 @@ An answer that repeats itself endlessly is cut: `clinical.finish_reason` is `rep
 `length`, since the answer is not complete.
 
 `clinical.timings` tells where the time went, in ms: `body_ms`, the arrival of the body after the headers; `fetch_ms`,
-getting the images from where they lie (base64, a form, uploads); `admission_ms`, the wait for a place;
-`decode_render_ms`, the images, of which `image_wait_ms` is the wait for a decoding worker, `image_decode_ms` the codec
-and `image_render_ms` all else (windows, resizing, digests, the way to the worker and back), of the image that was ready
-last, and all 0 for images that were rendered before; the engine's own `queue_ms`, `vision_ms`, `prefill_ms` and
-`decode_ms`; `ttft_ms`, from the headers to the first token, and `total_ms`, to the last. POST /v1/images tells the same
-of an upload under `timings`.
+getting the images from where they lie (base64, a form, uploads; finding and fetching in a PACS); `admission_ms`, the
+wait for a place; `decode_render_ms`, the images, of which `image_wait_ms` is the wait for a decoding worker,
+`image_decode_ms` the codec and `image_render_ms` all else (windows, resizing, digests, the way to the worker and back),
+of the image that was ready last, and all 0 for images that were rendered before; the engine's own `queue_ms`,
+`vision_ms`, `prefill_ms` and `decode_ms`; `ttft_ms`, from the headers to the first token, `ttft_without_fetch_ms`, the
+same less `fetch_ms`, and `total_ms`, to the last. POST /v1/images tells the same of an upload under `timings`.
+
+Images that lie in a PACS are named by UID: `image_dicom` in /v1/vqa and /v1/render, parts of type `image_dicom` in
+chat. Only what is shown is fetched (docs/pacs.md). `clinical.seen` has the address and frame of each image that the
+model saw; `clinical.archive` how many `instances` were fetched for this question and their `bytes`, the
+`metadata_bytes` that it took to find them, and how many were `cached`; null where no image lies in a PACS.
 
 For demonstration and research, not for clinical use, unless the engine's own gate and labelling say otherwise."""
 
@@ -75,6 +80,7 @@ _ERRORS: dict[int, dict[str, Any]] = {
     501: _error("a part of a standard that is left out here", "not_offered"),
     502: _error("the PACS did not do what it was asked", "archive_broken"),
     503: _error("the engine does not answer; see Retry-After", "engine_unavailable"),
+    504: _error("a PACS did not answer in time", "archive_timeout", "image_dicom.0"),
 }
 
 
@@ -130,12 +136,12 @@ _VQA_FORM = {
 }
 
 CHAT = _route(
-    *(400, 401, 404, 413, 415, 429, 503),
+    *(400, 401, 404, 413, 415, 429, 502, 503, 504),
     answers={"application/json": examples.COMPLETION, "text/event-stream": examples.CHAT_EVENTS},
     body=_json("ChatRequest", examples.CHAT_REQUESTS),
 )
 VQA = _route(
-    *(400, 401, 404, 413, 415, 429, 503),
+    *(400, 401, 404, 413, 415, 429, 502, 503, 504),
     answers={"application/json": examples.VQA_ANSWER, "text/event-stream": examples.VQA_EVENTS},
     body={**_json("VqaRequest", examples.VQA_REQUESTS), **_form(_VQA_FORM, ["image", "question"])},
 )
@@ -153,7 +159,7 @@ SERIES = _route(
 )
 DELETE_IMAGE = _route(401, 404, answers={"application/json": examples.DELETED})
 RENDER = _route(
-    *(400, 401, 404, 413, 415, 503),
+    *(400, 401, 404, 413, 415, 502, 503, 504),
     answers={"image/png": None, "application/json": examples.RENDERING},
     body={
         **dict.fromkeys(_IMAGE_TYPES, _BINARY),

@@ -39,6 +39,9 @@ _CLINICAL = {
         "reason": None,
     },
     "warnings": [],
+    "answer_id": f"answer-{'0' * 32}",
+    "seen": [{"image_id": f"sha256-{'0' * 64}", "frame": 1}],
+    "archive": None,
     "timings": {
         "body_ms": 0.9,
         "fetch_ms": 0.8,
@@ -49,6 +52,7 @@ _CLINICAL = {
         "vision_ms": 13.4,
         "prefill_ms": 9.7,
         "ttft_ms": 31.2,
+        "ttft_without_fetch_ms": 30.4,
         "decode_ms": 26.5,
         "total_ms": 58.0,
     },
@@ -60,6 +64,9 @@ def _question(url: str) -> list[dict[str, Any]]:
     image = {"type": "image_url", "image_url": {"url": url}}
     return [{"role": "user", "content": [image, {"type": "text", "text": "Is there a bleed?"}]}]
 
+
+_REFERENCE = {"study": "1.2.840.113619.2.1", "series": "1.2.840.113619.2.1.3", "pacs": "ward"}
+_INSTANCE = {**_REFERENCE, "instances": ["1.2.840.113619.2.1.3.17"], "window": "brain"}
 
 CHAT_REQUESTS: dict[str, Any] = {
     "a DICOM file as data URI": {
@@ -74,6 +81,18 @@ CHAT_REQUESTS: dict[str, Any] = {
         "stream_options": {"include_usage": True},
         "max_tokens": 64,
         "temperature": 0,
+    },
+    "an image in a PACS": {
+        "model": "radserve-demo",
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image_dicom", "image_dicom": _INSTANCE},
+                    {"type": "text", "text": "Is there a bleed?"},
+                ],
+            }
+        ],
     },
 }
 COMPLETION: dict[str, Any] = {
@@ -104,6 +123,13 @@ VQA_REQUESTS: dict[str, Any] = {
         "image_ids": [_IMAGE_ID],
         "question": "Is there a bleed?",
         "window": {"center": 40, "width": 80},
+    },
+}
+VQA_REQUESTS |= {
+    "four slices of a series in a PACS": {
+        "image_dicom": [_REFERENCE],
+        "slices": {"choose": "uniform", "count": 4},
+        "question": "Is there a bleed?",
     },
 }
 VQA_ANSWER: dict[str, Any] = {
@@ -152,7 +178,15 @@ RENDER_REQUESTS: dict[str, Any] = {
         "window": "brain",
     },
 }
-RENDERING: dict[str, Any] = {"images": [{"png_base64": "iVBORw0K…", "record": _RECORD}]}
+RENDER_REQUESTS["an image in a PACS"] = {"image_dicom": _INSTANCE}
+_SEEN = {
+    "pacs": "ward",
+    "study": "1.2.840.113619.2.1",
+    "series": "1.2.840.113619.2.1.3",
+    "instance": "1.2.840.113619.2.1.3.17",
+    "frame": 1,
+}
+RENDERING: dict[str, Any] = {"images": [{"png_base64": "iVBORw0K…", "record": _RECORD}], "seen": [_SEEN]}
 _ANSWER_ID = f"answer-{'0' * 32}"
 REPORT_REQUESTS: dict[str, Any] = {
     "file it where the images came from": {"answer_id": _ANSWER_ID},
