@@ -58,7 +58,7 @@ class AuditLog:
         self._thread.shutdown()
 
     def _submit(self, path: Path, entry: Mapping[str, Any]) -> "Future[None]":
-        line = json.dumps(entry, ensure_ascii=False) + "\n"
+        line = json.dumps(entry) + "\n"
         return self._thread.submit(_append, path, line.encode())
 
 

@@ -81,7 +81,9 @@ def _add_series(draft: Draft, document: Dataset) -> None:
     document.SeriesDescription = SERIES_DESCRIPTION
     document.ReferencedPerformedProcedureStepSequence = []
     document.Manufacturer = MANUFACTURER
-    document.ManufacturerModelName = draft.answer.model[:64]
+    document.ManufacturerModelName = draft.answer.model.replace("\\", "/")[
+        :64
+    ]  # an LO has several values by \
     document.DeviceSerialNumber = draft.engine_digest
     document.SoftwareVersions = f"radserve {draft.version}"
     document.InstanceNumber = 1

@@ -9,7 +9,7 @@ from radserve_server.expiring_cache import ExpiringCache
 from radserve_server.reports.report_schema import Kind
 
 _ENTRY_BYTES = 512
-Key = tuple[str, str, Kind]
+Key = tuple[str, Kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class FiledReport:
 
 
 class FiledReports:
-    """By caller, answer and kind; remembered as long as the answer."""
+    """By answer and kind, whoever files it; remembered as long as the answer."""
 
     def __init__(self, max_bytes: int, ttl_s: float) -> None:
         self._filed: ExpiringCache[Key, FiledReport] = ExpiringCache(max_bytes, ttl_s)

@@ -64,7 +64,7 @@ async def file_report(services: Services, caller: str, wanted: ReportRequest) ->
     """
     answer = services.answers.get(caller, wanted.answer_id, "answer_id")
     archive = _find_archive(services, answer, wanted) if wanted.store else None
-    key = (caller, answer.answer_id, wanted.kind)
+    key = (answer.answer_id, wanted.kind)
     async with services.reports.turn(key):
         images = await gather_images(services, caller, answer)
         draft = Draft(answer, images, wanted.kind, wanted.comment, own_version())

@@ -8,9 +8,11 @@ import pydicom
 import pytest
 from pydicom.uid import generate_uid
 
+from radserve_server.answer_store import SHARED
+from radserve_server.auth import hash_key
 from radserve_server.errors import ArchiveRefused
 from radserve_server.fake import FakeBackend
-from radserve_server.pacs.archive import Archives
+from radserve_server.pacs.archive import Archives, InstanceAddress
 from radserve_server.pacs.memory import MemoryArchive
 
 
@@ -146,8 +148,6 @@ def test_an_image_that_is_gone_is_named_with_a_way_out(room, own_file):
 
 
 def test_an_answer_is_filed_by_its_own_caller_only(start, own_file, tmp_path):
-    from radserve_server.auth import hash_key
-
     keys = tmp_path / "keys"
     keys.write_text(f"one:{hash_key('a')}\ntwo:{hash_key('b')}\n")
     archive, file = MemoryArchive("ward"), own_file()
@@ -163,7 +163,11 @@ def test_an_answer_is_filed_by_its_own_caller_only(start, own_file, tmp_path):
         foreign = gateway.http.post("/v1/reports", json={"answer_id": answer}, headers=two)
         judged = gateway.http.post("/v1/feedback", json={"answer_id": answer, "verdict": "up"}, headers=two)
         own = gateway.http.post("/v1/reports", json={"answer_id": answer}, headers=one)
+        answers = gateway.services.answers
+        answers.put(SHARED, answers.get("one", answer, "answer_id"))
+        after = gateway.http.post("/v1/reports", json={"answer_id": answer}, headers=two)
     assert (foreign.status_code, judged.status_code, own.status_code) == (404, 404, 201)
+    assert (after.status_code, after.json()["already_filed"]) == (200, True)  # of all, but filed already
 
 
 def test_an_archive_that_refuses_is_told_of_and_filing_again_works(room, own_file, monkeypatch):
@@ -180,7 +184,5 @@ def test_an_archive_that_refuses_is_told_of_and_filing_again_works(room, own_fil
 
 
 def stored(archive, told):
-    from radserve_server.pacs.archive import InstanceAddress
-
     address = InstanceAddress(archive.name, told["study"], told["series"], told["sop_instance_uid"])
     return pydicom.dcmread(io.BytesIO(asyncio.run(archive.fetch(address))))
