@@ -59,7 +59,6 @@ class Services:
             self.renderer.sweep()
             self.answers.sweep()
             self.reports.sweep()
-            self.intake.sweep()
             self.archives.sweep()
 
 

@@ -95,9 +95,5 @@ class Intake:
         await self._standing.stop()
         await self._spool.close()
 
-    def sweep(self) -> None:
-        """Forget what is too old."""
-        self._spool.sweep()
-
     def _note_replacement(self) -> None:
         self._forget()

@@ -62,6 +62,7 @@ class StandingQuestions:
         self._metrics = metrics
         self._settling: dict[str, float] = {}
         self._tasks: list[Task] = []
+        self._asked_now: Task | None = None
         self._wake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: asyncio.Future[None] | None = None
@@ -77,8 +78,9 @@ class StandingQuestions:
             await cancel(self._running)
 
     def count_waiting(self, study: str | None = None) -> int:
-        """Questions that are still to be asked, of one study or all; a study that has not settled counts as one."""
-        tasks = sum(study in (None, task.study) for task in self._tasks)
+        """Questions without an answer yet, of one study or all; a study that has not settled counts as one."""
+        unanswered = [*self._tasks, *([] if self._asked_now is None else [self._asked_now])]
+        tasks = sum(study in (None, task.study) for task in unanswered)
         return tasks + sum(study in (None, settling) for settling in self._settling)
 
     def note_growth(self, study: str) -> None:
@@ -106,7 +108,9 @@ class StandingQuestions:
             task = next((task for task in self._tasks if task.due <= now), None)
             if task is not None and not self._is_busy():
                 self._tasks.remove(task)
+                self._asked_now = task
                 await self._ask(task, ask)
+                self._asked_now = None
                 continue
             await self._wait_until(now + _BUSY_POLL_S if task is not None else self._next_moment())
 

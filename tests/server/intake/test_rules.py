@@ -1,8 +1,20 @@
 """The intake file, and what its rules match."""
 
+from pathlib import Path
+
 import pytest
 
-from radserve_server.intake.configuration import RuleTable, read_intake_file
+from radserve_server.intake.configuration import (
+    IntakeFile,
+    LimitsTable,
+    ListenerTable,
+    PeerTable,
+    RuleTable,
+    SpoolTable,
+    StandingTable,
+    TlsTable,
+    read_intake_file,
+)
 from radserve_server.intake.instances import Traits, read_instance
 from radserve_server.intake.rules import Rule
 
@@ -84,3 +96,24 @@ def test_paths_are_relative_to_the_file(tmp_path):
     assert read_intake_file(path).spool.folder == tmp_path / "spool"
     with pytest.raises(ValueError, match="cannot be read"):
         read_intake_file(tmp_path / "nowhere.toml")
+
+
+def test_the_documented_file_is_read_and_shows_every_key(tmp_path):
+    page = (Path(__file__).parents[3] / "docs/intake.md").read_text()
+    example = page.partition("```toml\n")[2].partition("```")[0]
+    path = tmp_path / "intake.toml"
+    path.write_text(example.replace("\n# [", "\n[").replace("\n# ", "\n"))
+    file = read_intake_file(path)
+    assert file.listener.tls.authority == tmp_path / "hospital-ca.pem"
+    tables = [
+        IntakeFile,
+        ListenerTable,
+        TlsTable,
+        PeerTable,
+        LimitsTable,
+        SpoolTable,
+        StandingTable,
+        RuleTable,
+    ]
+    for name in {name for table in tables for name in table.model_fields}:
+        assert name in page, name

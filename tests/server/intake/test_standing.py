@@ -161,6 +161,13 @@ def test_an_outage_that_does_not_end_is_given_up(open_ward, rules, sent):
         ward.gateway.until(lambda: ward.count(given_up) == 3)
 
 
+def test_the_end_of_an_association_may_be_what_is_waited_for(open_ward, rules, sent):
+    lines = rules().replace("settle_s = 0.1", "settle_s = 600.0\nask_on_release = true")
+    with open_ward(lines) as ward:
+        ward.push("storescu", *sent(59))
+        ward.gateway.until(lambda: ward.gateway.backend.finished == 3)
+
+
 def test_a_busy_gateway_is_left_alone_and_then_asked_the_urgent_first(ruled, sent):
     services, backend = ruled.gateway.services, ruled.gateway.backend
     before, done = backend.asked, finish(ruled, 6)
