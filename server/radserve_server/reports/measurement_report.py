@@ -3,6 +3,8 @@
 from typing import Any
 
 from highdicom.sr import (
+    CodedConcept,
+    LanguageOfContentItemAndDescendants,
     Measurement,
     MeasurementReport,
     MeasurementsAndQualitativeEvaluations,
@@ -30,6 +32,9 @@ from radserve_server.reports.document import write_document
 from radserve_server.reports.draft import Draft, clean_text
 from radserve_server.reports.source_images import SourceImage
 
+# TID 1500 wants a language, and nobody said in which one was asked and answered.
+_ANY_LANGUAGE = CodedConcept("und", "RFC5646", "Undetermined")
+
 
 def write_measurement_report(draft: Draft) -> bytes:
     """The file."""
@@ -37,6 +42,7 @@ def write_measurement_report(draft: Draft) -> bytes:
         observation_context=ObservationContext(observer_device_context=observer(draft)),
         procedure_reported=codes.SCT.ImagingProcedure,
         imaging_measurements=[_group(draft)],
+        language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(_ANY_LANGUAGE),
     )
     (root,) = report
     return write_document(draft, Comprehensive3DSRStorage, root)

@@ -1,4 +1,4 @@
-"""SRs of answers about real files: dciodvfy finds no error in them, and they say what the answer said."""
+"""SRs of answers about real files: dciodvfy and dsrdump find no error in them, and they say what the answer said."""
 
 import io
 from pathlib import Path
@@ -13,13 +13,18 @@ FILES = Path(str(get_testdata_file("CT_small.dcm"))).parent
 KINDS = ("basic_text", "tid1500")
 
 
-def test_a_file_that_breaks_the_rules_of_an_sr_does_not_pass_dciodvfy(room, own_file, validate):
-    """The other tests would pass with a validator that finds nothing."""
+@pytest.mark.parametrize("broken", ["a missing flag", "a relationship that Basic Text SR has not"])
+def test_a_file_that_breaks_the_rules_of_an_sr_is_found(room, own_file, validate, broken):
+    """The other tests would pass with validators that find nothing."""
     sr = pydicom.dcmread(io.BytesIO(room.sr(room.ask(own_file()))))
-    del sr.CompletionFlag
+    if broken == "a missing flag":
+        del sr.CompletionFlag
+    else:
+        (image,) = [item for item in items(sr) if item.ValueType == "IMAGE"]
+        image.RelationshipType = "HAS OBS CONTEXT"
     out = io.BytesIO()
     sr.save_as(out)
-    with pytest.raises(AssertionError, match="CompletionFlag"):
+    with pytest.raises(AssertionError):
         validate(out.getvalue())
 
 
@@ -34,7 +39,7 @@ def test_a_file_that_breaks_the_rules_of_an_sr_does_not_pass_dciodvfy(room, own_
         "ExplVR_BigEnd.dcm",  # big endian, without a patient id
     ],
 )
-def test_dciodvfy_finds_no_error_in_the_report_on_an_upload(room, validate, name, kind):
+def test_no_error_is_found_in_the_report_on_an_upload(room, validate, name, kind):
     file = FILES / name
     sr = validate(room.sr(room.ask_uploaded(file.read_bytes()), kind=kind))
     source = pydicom.dcmread(file, stop_before_pixels=True)
@@ -44,7 +49,7 @@ def test_dciodvfy_finds_no_error_in_the_report_on_an_upload(room, validate, name
 
 
 @pytest.mark.parametrize("folder", ["ct-head-ge", "mr-t1-sag"])
-def test_dciodvfy_finds_no_error_in_the_report_on_slices_of_a_real_series(room, validate, folder):
+def test_no_error_is_found_in_the_report_on_slices_of_a_real_series(room, validate, folder):
     if not (SERIES / folder).is_dir():
         pytest.skip("the shared series are not beside this checkout")
     paths = sorted((SERIES / folder).iterdir())[::4][:3]
