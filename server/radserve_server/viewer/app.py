@@ -91,8 +91,8 @@ async def _ask_gateway(request: Request) -> PassedOn:
 def _inner_path(request: Request, prefix: str) -> str:
     """The path behind `prefix`, percent-encoded as it came; one that climbs out of it is not found."""
     path = str(request.scope["raw_path"].decode("latin-1")).removeprefix(prefix)
-    steps = unquote(path).replace("\\", "/").split("/")
-    if "." in steps or ".." in steps:
+    steps = [step.partition(";")[0] for step in unquote(path).replace("\\", "/").split("/")]
+    if "." in steps or ".." in steps:  # also as ..;x, which some servers read as ..
         raise NotFound("there is no such path")
     return path
 

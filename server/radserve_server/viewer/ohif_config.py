@@ -36,7 +36,8 @@ def _config(pacs_name: str) -> dict[str, Any]:
         "showLoadingIndicator": True,
         "strictZSpacingForVolumeViewport": True,
         "investigationalUseDialog": {"option": "configure", "days": 30},
-        "maxNumRequests": {"interaction": 100, "thumbnail": 5, "prefetch": 25},
+        # A browser opens six connections to an address: some are left for questions while images are fetched.
+        "maxNumRequests": {"interaction": 20, "thumbnail": 3, "prefetch": 4},
         "defaultDataSourceName": "pacs",
         "dataSources": [_data_source(pacs_name)],
         "modesConfiguration": {_MODE: _with_panel()},

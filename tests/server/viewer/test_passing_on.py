@@ -106,7 +106,9 @@ def test_of_writes_the_archive_takes_new_instances_only(viewer, archive):
     assert refused.status_code == 400 and [one["path"] for one in archive.asked] == ["/dicom-web/studies"]
 
 
-@pytest.mark.parametrize("path", ["..%2finstances", "%2e%2e/instances", "studies/..%5c..%5cinstances", "./x"])
+@pytest.mark.parametrize(
+    "path", ["..%2finstances", "%2e%2e/instances", "studies/..%5c..%5cinstances", "./x", "..;a/instances"]
+)
 def test_no_path_climbs_out_of_the_archives_dicomweb(viewer, archive, path):
     head = f"GET /dicom-web/{path} HTTP/1.1\r\nHost: {viewer.base_url.netloc.decode()}\r\nConnection: close\r\n\r\n"
     with socket.create_connection((viewer.base_url.host, viewer.base_url.port)) as connection:
