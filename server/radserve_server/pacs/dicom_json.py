@@ -1,5 +1,7 @@
 """From DICOM JSON (PS3.18 annex F) to the planes of an instance, through the reader that reads files."""
 
+import json
+import re
 import struct
 from collections.abc import Mapping
 from math import isfinite
@@ -50,6 +52,56 @@ _OF_PLANES = frozenset(
     }
 )
 _WANTED = {f"{tag:08X}": tag for tag in sorted(_OF_PLANES)}
+_SERIES_DESCRIPTION, _SERIES_INSTANCES = 0x0008103E, 0x00201209
+_KEPT = _WANTED.keys() | {
+    f"{tag:08X}"
+    for tag in (
+        t.SOP_CLASS_UID,
+        t.SOP_INSTANCE_UID,
+        t.WINDOW_CENTER,
+        t.WINDOW_WIDTH,
+        _SERIES_DESCRIPTION,
+        _SERIES_INSTANCES,
+    )
+}
+_DECODER = json.JSONDecoder()
+_SPACE, _COMMA = re.compile(r"[ \t\r\n]*"), re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
+
+
+def read_objects(content: bytes) -> list[Attributes]:
+    """The objects of an answer, with those attributes only that are read here; raises ValueError.
+
+    They are decoded one by one, so that other threads get their turn: 300 headers are 6 MB of JSON.
+    """
+    text = content.decode()
+    at = _skip(text, 0)
+    if not text.startswith("[", at):
+        raise ValueError("no list of objects")
+    at = _skip(text, at + 1)
+    found: list[Attributes] = []
+    while not text.startswith("]", at):
+        try:
+            item, at = _DECODER.raw_decode(text, at)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+        if not isinstance(item, dict):
+            raise ValueError("something else than an object")
+        found.append({tag: value for tag, value in item.items() if tag in _KEPT})
+        comma = _COMMA.match(text, at)
+        at = _skip(text, at) if comma is None else comma.end()
+        if comma is None and not text.startswith("]", at):
+            raise ValueError("cut off")
+    return found
+
+
+def describe_series(attributes: Attributes) -> tuple[str | None, int | None]:
+    """Series Description, and Number of Series Related Instances."""
+    return read_text(attributes, _SERIES_DESCRIPTION), read_number(attributes, _SERIES_INSTANCES)
+
+
+def _skip(text: str, at: int) -> int:
+    space = _SPACE.match(text, at)
+    return at if space is None else space.end()
 
 
 def read_text(attributes: Attributes, tag: int) -> str | None:

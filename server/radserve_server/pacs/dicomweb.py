@@ -8,7 +8,6 @@ import asyncio
 import json
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from radserve_imaging import ImagingError, Limits, read_identity
 from radserve_imaging.tags import MODALITY, SERIES_INSTANCE_UID, SOP_CLASS_UID, SOP_INSTANCE_UID
@@ -16,7 +15,14 @@ from radserve_server.aside import run_aside
 from radserve_server.errors import ArchiveBroken, ArchiveError, GatewayError, InvalidRequest
 from radserve_server.metrics import Metrics
 from radserve_server.pacs.archive import InstanceAddress, InstanceEntry, SeriesEntry, missing
-from radserve_server.pacs.dicom_json import Attributes, has_window, read_number, read_planes, read_text
+from radserve_server.pacs.dicom_json import (
+    Attributes,
+    describe_series,
+    has_window,
+    read_objects,
+    read_planes,
+    read_text,
+)
 from radserve_server.pacs.endpoint import Endpoint
 from radserve_server.pacs.exchange import Answer, Ask, Exchange
 from radserve_server.pacs.related import (
@@ -31,7 +37,6 @@ from radserve_server.pacs.tally import note_fetched, note_metadata
 
 _DICOM, _JSON = "application/dicom", "application/dicom+json"
 _AS_KEPT = f'multipart/related; type="{_DICOM}"; transfer-syntax=*'
-_SERIES_DESCRIPTION, _SERIES_INSTANCES = 0x0008103E, 0x00201209
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _PAGE, _MOST_FOUND = 200, 10_000
 _ENVELOPE = 2**16  # bytes of a message around its part
@@ -57,7 +62,7 @@ class DicomWebArchive:
 
     async def list_series(self, study: str) -> Sequence[SeriesEntry]:
         """The series of a study."""
-        wanted = [("includefield", f"{tag:08X}") for tag in (_SERIES_DESCRIPTION, _SERIES_INSTANCES)]
+        wanted = [("includefield", tag) for tag in ("SeriesDescription", "NumberOfSeriesRelatedInstances")]
         found = await self._search(f"{_path(study)}/series", "study", wanted)
         if not found:
             raise missing("study", self.name)
@@ -65,8 +70,7 @@ class DicomWebArchive:
             SeriesEntry(
                 self._uid(item, SERIES_INSTANCE_UID),
                 read_text(item, MODALITY),
-                read_text(item, _SERIES_DESCRIPTION),
-                read_number(item, _SERIES_INSTANCES),
+                *describe_series(item),
             )
             for item in found
         ]
@@ -161,16 +165,13 @@ class DicomWebArchive:
             content = await answer.read(self._endpoint.max_metadata_bytes)
             more = answer.headers.get("warning", "").startswith("299")
         note_metadata(len(content))
-        return await run_aside(len(content), self._parse, content), more
+        return await asyncio.to_thread(self._parse, content), more
 
     def _parse(self, content: bytes) -> list[Attributes]:
         try:
-            found: Any = json.loads(content)
+            return read_objects(content)
         except ValueError:
             raise self._unreadable() from None
-        if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-            raise self._unreadable()
-        return found
 
     def _entries(self, study: str, series: str, found: list[Attributes]) -> tuple[InstanceEntry, ...]:
         return tuple(

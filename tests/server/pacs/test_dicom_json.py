@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedMRImageStorage, generate_uid
 
 from radserve_imaging import Limits, list_planes
-from radserve_server.pacs.dicom_json import has_window, read_planes
+from radserve_server.pacs.dicom_json import has_window, read_objects, read_planes
 
 
 def told(data):
@@ -93,3 +93,25 @@ def test_a_window_is_one_that_can_be_shown():
     assert not has_window({"00281050": center})
     assert not has_window({"00281050": center, "00281051": {"vr": "DS", "Value": [0]}})
     assert not has_window({"00281050": center, "00281051": {"vr": "DS", "Value": ["wide"]}})
+
+
+def test_a_list_of_objects_is_read_with_any_space_and_cut_off_is_none():
+    told = b' [ {"00080018": {"vr": "UI", "Value": ["1.2"]}, "00100010": {}} ,\r\n {"0020000E": {}}\t] '
+    assert read_objects(told) == [{"00080018": {"vr": "UI", "Value": ["1.2"]}}, {"0020000E": {}}]
+    assert read_objects(b"[]") == []
+    for end in range(len(told.rstrip()) - 1):
+        with pytest.raises(ValueError):
+            read_objects(told[:end])
+
+
+@pytest.mark.parametrize(
+    "told", [b"{}", b"[1]", b"[[]]", b'[{"a": 1} {"b": 2}]', b"[" * 100_000, b"\xff", b"[{}}"]
+)
+def test_what_is_no_list_of_objects_is_refused(told):
+    with pytest.raises(ValueError):
+        read_objects(told)
+
+
+def test_deep_nesting_is_refused_like_the_rest():
+    with pytest.raises(ValueError):
+        read_objects(b'[{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}]")
