@@ -20,7 +20,7 @@ from radserve_server.documentation import (
 )
 from radserve_server.errors import InvalidRequest, NotOffered
 from radserve_server.pacs.archive import Archives
-from radserve_server.services import services_of
+from radserve_server.services import Services, services_of
 from radserve_server.worklist.matching import read_query
 from radserve_server.worklist.media import answer_json, check_accept, read_attributes, read_uid
 from radserve_server.worklist.queue import is_for_us
@@ -45,6 +45,7 @@ async def create_workitem(request: Request, caller: Caller) -> Response:
     uid = read_uid(request, ("workitem", "AffectedSOPInstanceUID"))
     dataset = await read_attributes(request)
     item = await services.worklist.create(caller, uid, dataset, _TaskCheck(services.archives))
+    _note(services, caller, "create", item.uid)
     where = f"{request.url.replace(query='')}/{item.uid}"
     return Response(status_code=201, headers={"location": where, "content-location": where})
 
@@ -75,6 +76,7 @@ async def update_workitem(request: Request, workitem: Uid, caller: Caller) -> Re
     changes = await read_attributes(request)
     transaction_uid = _take_transaction(changes) or transaction_uid
     await services.worklist.update(workitem, transaction_uid, changes, _TaskCheck(services.archives))
+    _note(services, caller, "update", workitem)
     return Response(status_code=200, headers={"content-location": str(request.url.replace(query=""))})
 
 
@@ -90,6 +92,7 @@ async def change_state(request: Request, workitem: Uid, caller: Caller) -> Respo
         message = f"Procedure Step State (0074,1000) is none of {', '.join(_CLAIMABLE)}"
         raise InvalidRequest(message, code="invalid_attribute", param="ProcedureStepState")
     warning = await services.worklist.change_state(workitem, State(wanted), _take_transaction(wish))
+    _note(services, caller, "change_state", workitem)
     return Response(status_code=200, headers={} if warning is None else {"warning": warning})
 
 
@@ -101,6 +104,7 @@ async def request_cancellation(request: Request, workitem: Uid, caller: Caller) 
     reason = await read_attributes(request, optional=True)
     check_action(reason, *_CANCELLATION)
     warning = await services.worklist.request_cancellation(workitem, reason)
+    _note(services, caller, "cancel_request", workitem)
     return Response(status_code=202, headers={} if warning is None else {"warning": warning})
 
 
@@ -122,6 +126,11 @@ class _TaskCheck:
         if item.state is State.SCHEDULED and is_for_us(item.attributes):
             read_task(item.dataset(), self.archives)
         return item
+
+
+def _note(services: Services, caller: str, action: str, uid: str) -> None:
+    state = services.worklist.find(uid).state
+    services.audit.note("workitem", caller, workitem=uid, action=action, state=state)
 
 
 def _take_transaction(dataset: Dataset) -> str | None:

@@ -1,5 +1,6 @@
 """The life of a work item that another system performs, by plain HTTP."""
 
+import json
 import re
 
 import pytest
@@ -175,10 +176,10 @@ def test_xml_is_refused_by_name(worklist, uid):
     assert answer.status_code == 415 and "XML" in answer.json()["error"]["message"]
 
 
-def test_a_worklist_needs_a_key_where_there_are_keys(start, tmp_path):
-    keys = tmp_path / "keys"
+def test_a_worklist_needs_a_key_and_notes_who_did_what(start, tmp_path, speak, item, elsewhere):
+    keys, audit = tmp_path / "keys", tmp_path / "audit"
     keys.write_text(f"reader:{hash_key('secret')}\n")
-    with start(FakeBackend(), api_keys_file=keys) as gateway:
+    with start(FakeBackend(), api_keys_file=keys, audit_file=audit) as gateway:
         for method, path in (
             ("GET", ROOT),
             ("POST", ROOT),
@@ -189,3 +190,10 @@ def test_a_worklist_needs_a_key_where_there_are_keys(start, tmp_path):
             ("POST", f"{ROOT}/1.2/subscribers/ME"),
         ):
             assert gateway.http.request(method, path).status_code == 401, path
+        gateway.http.headers["authorization"] = "Bearer secret"
+        worklist = speak(gateway.http)
+        uid = worklist.schedule(item(ScheduledStationNameCodeSequence=[elsewhere]))
+        worklist.cancel(uid)
+    events = [json.loads(line) for line in audit.read_text().splitlines()]
+    told = [(event["caller"], event["action"], event["state"], event["workitem"]) for event in events]
+    assert told == [("reader", "create", "SCHEDULED", uid), ("reader", "cancel_request", "CANCELED", uid)]

@@ -49,3 +49,6 @@ def test_a_whole_series_of_an_archive_is_asked_about_and_the_report_is_retrieved
         gateway.until(lambda: worklist.state(part) == "CANCELED")
         (why,) = worklist.retrieve(part).ProcedureStepProgressInformationSequence
         assert "(0008,1199)" in why.ReasonForCancellation and "larger series" in why.ReasonForCancellation
+        way.RetrieveURL = f"{orthanc.dicom_web}.example.org/studies/{study}"
+        other = worklist.create(item(InputInformationSequence=[source]))
+        assert (other.status_code, other.json()["error"]["param"]) == (400, "WADORSRetrievalSequence")

@@ -22,8 +22,14 @@ def ward(ct):
 
 
 @pytest.fixture(scope="module")
-def gateway(start, ward):
-    with start(FakeBackend(), archives=Archives({"ward": ward})) as gateway:
+def filing():
+    """An archive that takes reports."""
+    return MemoryArchive("filing")
+
+
+@pytest.fixture(scope="module")
+def gateway(start, ward, filing):
+    with start(FakeBackend(), archives=Archives({"ward": ward, "filing": filing})) as gateway:
         yield gateway
 
 
@@ -107,6 +113,22 @@ def test_questions_are_answered_and_their_reports_lie_in_the_archive(
     for text, asked in zip(told, questions, strict=True):
         assert asked in text and "No acute abnormality is seen." in text, text
     assert [len(question.images) for question in gateway.backend.questions] == [1, 1]
+
+
+def test_reports_go_where_the_item_wants_them(worklist, gateway, item, given, filing, header):
+    way, destination = Dataset(), Dataset()
+    way.DestinationAE = "filing"
+    destination.DICOMStorageSequence = [way]
+    told = item(InputInformationSequence=given(), OutputDestinationSequence=[destination])
+    done = ended(worklist, gateway, worklist.schedule(told))
+    assert done.ProcedureStepState == "COMPLETED"
+    (output,) = done.UnifiedProcedureStepPerformedProcedureSequence[0].OutputInformationSequence
+    (entry,) = asyncio.run(filing.list_series(header.StudyInstanceUID))
+    assert (entry.modality, entry.series) == ("SR", output.SeriesInstanceUID)
+    assert output.DICOMRetrievalSequence[0].RetrieveAETitle == "filing"
+    way.DestinationAE = "nowhere"
+    refused = worklist.create(item(InputInformationSequence=given(), OutputDestinationSequence=[destination]))
+    assert refused.json()["error"]["param"] == "DICOMStorageSequence"
 
 
 def test_progress_is_told_while_it_runs_and_cancelling_stops_the_engine(
