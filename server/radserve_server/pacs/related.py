@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from python_multipart.multipart import parse_options_header
 
 _MAX_HEADER = 8192
-_MAX_BOUNDARY = 70  # RFC 2046 5.1.1
+_MAX_BOUNDARY = 128  # RFC 2046 5.1.1 allows 70; Orthanc sends 73
 
 
 class RelatedError(ValueError):

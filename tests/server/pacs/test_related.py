@@ -55,7 +55,7 @@ NOT_RELATED = [
     "application/dicom",
     "multipart/related",
     "multipart/mixed; boundary=b",
-    f"multipart/related; boundary={'b' * 71}",
+    f"multipart/related; boundary={'b' * 129}",
 ]
 
 
