@@ -1,5 +1,6 @@
 """From a DICOM reference in a request to what the renderer is to fetch and show."""
 
+import asyncio
 import copy
 import hashlib
 import json
@@ -26,6 +27,7 @@ from radserve_server.pacs.tally import Tally, counting
 from radserve_server.rendering import Source
 from radserve_server.schemas import DicomReference
 
+_MANY = 500  # take about 5 ms to sort
 _NO_IMAGES = frozenset(
     [
         "ANN",
@@ -93,7 +95,7 @@ class Finder:
         if series is None:
             series, warnings = await _choose_series(archive, reference.study)
         entries = await archive.list_instances(reference.study, series)
-        stack = _largest_stack(entries)
+        stack = await _largest_stack(entries)
         try:
             plan = plan_stack(stack, self.policy, self.choice)
         except ImagingError as error:
@@ -172,9 +174,10 @@ async def _count(archive: Archive, study: str, entry: SeriesEntry) -> int:
     return len(await archive.list_instances(study, entry.series))
 
 
-def _largest_stack(entries: Sequence[InstanceEntry]) -> Stack:
+async def _largest_stack(entries: Sequence[InstanceEntry]) -> Stack:
     planes = [plane.of_file(number) for number, entry in enumerate(entries) for plane in entry.planes]
-    stacks = sort_planes(planes).stacks
+    found = await asyncio.to_thread(sort_planes, planes) if len(planes) > _MANY else sort_planes(planes)
+    stacks = found.stacks
     if not stacks:
         raise InvalidRequest("the series holds no image", code="no_series")
     if len(stacks) == 1:
