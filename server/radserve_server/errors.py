@@ -17,6 +17,7 @@ GatewayError                 500 server_error
 ├── ClientGone               499 client_gone          (nobody is left to read it)
 ├── NotOffered               501 not_offered          (a part of a standard that is left out)
 ├── EngineUnavailable        503 engine_unavailable   (Retry-After)
+├── WorklistUnavailable      503 worklist_unavailable
 ├── AuditUnavailable         503 audit_unavailable    (Retry-After)
 ├── GatewayUnreachable       502 gateway_unreachable  (the viewer's)
 └── ArchiveError             502 archive_failed       (a PACS did not do what it was asked)
@@ -227,6 +228,13 @@ class ArchiveTimeout(ArchiveError):
 
     status = 504
     default_code = "archive_timeout"
+
+
+class WorklistUnavailable(GatewayError):
+    """The worklist's file cannot be written; nothing has changed."""
+
+    status = 503
+    default_code = "worklist_unavailable"
 
 
 class AuditUnavailable(GatewayError):

@@ -16,6 +16,7 @@ from radserve_server.errors import (
     GatewayError,
     InvalidRequest,
     NotFound,
+    WorklistUnavailable,
 )
 from radserve_server.services import Services
 from radserve_server.worklist.codes import (
@@ -62,13 +63,21 @@ class Performer:
     async def _run(self) -> None:
         while True:
             self._worklist.changed.clear()
-            await self._tidy()
-            uid = next_item(self._worklist.places) if self._services.watch.ready else None
-            if uid is not None:
-                await self._take(self._worklist.find(uid))
-                continue
+            try:
+                if await self._do_next():
+                    continue
+            except WorklistUnavailable:  # it was logged; nothing is asked whose answer could not be noted
+                await asyncio.sleep(_LOOK_S)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._worklist.changed.wait(), _LOOK_S)
+
+    async def _do_next(self) -> bool:
+        """Whether there was something to do."""
+        await self._tidy()
+        uid = next_item(self._worklist.places) if self._services.watch.ready else None
+        if uid is not None:
+            await self._take(self._worklist.find(uid))
+        return uid is not None
 
     async def _tidy(self) -> None:
         for uid in list_expired(self._worklist.places):

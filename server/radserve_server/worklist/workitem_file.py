@@ -1,12 +1,15 @@
 """The SQLite file that work items are kept in, so that they survive the server."""
 
 import json
+import logging
 import os
 import sqlite3
 from pathlib import Path
 
+from radserve_server.errors import WorklistUnavailable
 from radserve_server.worklist.workitem import Workitem
 
+_LOG = logging.getLogger(__name__)
 _VERSION = 1
 _COLUMNS = "uid, caller, attributes, transaction_uid, own, created, changed"
 _SCHEMA = """CREATE TABLE workitems (
@@ -38,22 +41,27 @@ class WorkitemFile:
         ]
 
     def save(self, item: Workitem) -> None:
-        """Keep an item as it is now."""
+        """Keep an item as it is now; raises WorklistUnavailable."""
         values = (
             *(item.uid, item.caller, json.dumps(item.attributes), item.transaction_uid),
             *(item.own, item.created, item.changed),
         )
-        self._connection.execute(
-            f"INSERT OR REPLACE INTO workitems ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", values
-        )
+        self._write(f"INSERT OR REPLACE INTO workitems ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", *values)
 
     def delete(self, uid: str) -> None:
-        """Forget an item."""
-        self._connection.execute("DELETE FROM workitems WHERE uid = ?", (uid,))
+        """Forget an item; raises WorklistUnavailable."""
+        self._write("DELETE FROM workitems WHERE uid = ?", uid)
 
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+    def _write(self, statement: str, *values: str | int | float | None) -> None:
+        try:
+            self._connection.execute(statement, values)
+        except sqlite3.Error as error:
+            _LOG.error("worklist file not written: %s", error)
+            raise WorklistUnavailable("the worklist's file cannot be written; nothing has changed") from None
 
     def _open(self) -> None:
         for setting in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
