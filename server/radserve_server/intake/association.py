@@ -32,6 +32,10 @@ class AssociationServer(ThreadedAssociationServer):
             client = self.ssl_context.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
         return client, address
 
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Close what is too much at once, before it costs threads."""
+        return len(self.active_associations) <= self.ae.maximum_associations
+
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """In the connection's own thread."""
         try:

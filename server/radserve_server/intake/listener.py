@@ -30,7 +30,8 @@ _LOG = logging.getLogger(__name__)
 _VERIFICATION = "1.2.840.10008.1.1"
 _STORAGE = frozenset(str(context.abstract_syntax) for context in AllStoragePresentationContexts)
 _POLL_S = 0.1
-_SUCCESS = 0x0000
+_UNINTRODUCED = 16  # connections that have not said who they are
+_SUCCESS, _PROCESSING_FAILURE = 0x0000, 0x0110  # PS3.7 annex C
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class Listener:
         table = self._table
         entity = AE(table.ae_title)
         entity.maximum_pdu_size = table.max_pdu
-        entity.maximum_associations = table.max_associations
+        entity.maximum_associations = table.max_associations + _UNINTRODUCED
         entity.acse_timeout = table.acse_timeout_s
         entity.network_timeout = entity.dimse_timeout = table.network_timeout_s
         # `_judge` says the same and more: this holds should it ever fail.
@@ -139,8 +140,9 @@ class Listener:
             return _UNKNOWN_CALLER
         if called != self._table.ae_title:
             return _WRONG_CALLED
-        open_ones = 0 if self._server is None else len(self._server.active_associations)
-        return _TOO_MANY if open_ones > self._table.max_associations else None
+        known = () if self._server is None else self._server.active_associations
+        accepted = sum(association.is_established for association in known)
+        return _TOO_MANY if accepted >= self._table.max_associations else None
 
     def _store(self, event: evt.Event, push: Push) -> int | Dataset:
         """The bytes as they came become the file: nothing is encoded anew."""
@@ -158,6 +160,9 @@ class Listener:
             status = Dataset()
             status.Status, status.ErrorComment = error.status_code, error.message[:64]
             return status
+        except Exception:  # the thread's edge: pynetdicom would say it to its own log only
+            _LOG.exception("an instance could not be taken in")
+            return _PROCESSING_FAILURE
         return _SUCCESS
 
     def _end(self, event: evt.Event, push: Push) -> None:

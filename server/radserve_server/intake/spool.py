@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cryptography.exceptions import InvalidTag
-
 from radserve_server.errors import ArchiveError, InstanceRefused
 from radserve_server.intake.configuration import SpoolTable
 from radserve_server.intake.instances import OUT_OF_RESOURCES, Instance, read_instance
@@ -132,7 +130,7 @@ class Spool:
             return await asyncio.to_thread(self._vault.read, kept.ticket)
         except FileNotFoundError:
             raise missing("instance", INTAKE) from None
-        except (OSError, InvalidTag):
+        except OSError:
             raise ArchiveError(f"{INTAKE}: a file of the spool cannot be read back; push it again") from None
 
     async def find_instance(self, study: str, instance: str) -> InstanceAddress:

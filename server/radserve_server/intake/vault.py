@@ -6,6 +6,7 @@ import secrets
 from pathlib import Path
 from typing import Protocol
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _SUFFIX = ".sealed"
@@ -95,9 +96,12 @@ class EncryptedFolder:
         return name
 
     def read(self, ticket: Ticket) -> bytes:
-        """Decrypt; a file that somebody changed raises cryptography's InvalidTag."""
+        """Decrypt; a file that somebody changed raises OSError."""
         sealed = (self._folder / f"{ticket!s}{_SUFFIX}").read_bytes()
-        return self._key().decrypt(sealed[:_NONCE], sealed[_NONCE:], str(ticket).encode())
+        try:
+            return self._key().decrypt(sealed[:_NONCE], sealed[_NONCE:], str(ticket).encode())
+        except (InvalidTag, ValueError):
+            raise OSError("the file was changed") from None
 
     def discard(self, ticket: Ticket) -> None:
         """Remove the file."""

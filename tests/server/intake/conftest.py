@@ -13,7 +13,8 @@ from pydicom.data import get_testdata_file
 
 from radserve_server.fake import FakeBackend
 
-HEAD = Path(__file__).parents[4] / "shared/data/dicom/series/ct-head-ge"
+SERIES = Path(__file__).parents[4] / "shared/data/dicom/series"
+HEAD, SPINE = SERIES / "ct-head-ge", SERIES / "mr-t1-sag"
 UID = "1.2.826.0.1.3680043.8.498.77"
 PEER = """
 [listener]
@@ -127,6 +128,12 @@ def make_series(tmp_path_factory) -> Callable[..., list[Path]]:
 def head(make_series) -> list[Path]:
     """A real CT of the head; where the data is not there, a dozen slices made of one."""
     return sorted(HEAD.glob("*.dcm")) or make_series(1, 12)
+
+
+@pytest.fixture(scope="session")
+def spine(make_series) -> list[Path]:
+    """A real MR of a spine, or likewise."""
+    return sorted(SPINE.glob("*.dcm")) or make_series(2, 12, "MR_small.dcm")
 
 
 @pytest.fixture(scope="session")

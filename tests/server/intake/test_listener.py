@@ -1,6 +1,7 @@
 """C-STORE and C-ECHO, by Debian's dcmtk over a real socket."""
 
 import asyncio
+import contextlib
 import io
 import json
 import logging
@@ -11,24 +12,25 @@ import tracemalloc
 
 import pydicom
 import pytest
+from pynetdicom import AE
 
 
-@pytest.mark.parametrize("program", ["storescu", "dcmsend"])
-def test_a_pushed_series_is_answered_from(open_ward, head, study_of, program):
-    study = study_of(head)
-    with open_ward() as ward:
-        assert ward.ask(study).json()["error"]["code"] == "dicom_not_found"
-        done = ward.push(program, *head)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert ward.kept(study) == len(head)
-        answer = ward.ask(study)
-        assert answer.status_code == 200, answer.text
-        (seen,) = answer.json()["clinical"]["seen"]
-        named = {str(pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID) for file in head}
-        assert (seen["pacs"], seen["study"]) == ("intake", study)
-        assert seen["instance"] in named
-        assert ward.count('radserve_intake_instances_total{outcome="stored"}') == len(head)
-        assert ward.count("radserve_intake_bytes") == ward.spool.bytes > 0
+@pytest.mark.parametrize(("program", "series"), [("storescu", "head"), ("dcmsend", "spine")])
+def test_a_pushed_series_is_answered_from(ward, study_of, request, program, series):
+    files = request.getfixturevalue(series)
+    study, stored = study_of(files), 'radserve_intake_instances_total{outcome="stored"}'
+    assert ward.ask(study).json()["error"]["code"] == "dicom_not_found"
+    before = ward.count(stored)
+    done = ward.push(program, *files)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (ward.kept(study), ward.count(stored)) == (len(files), before + len(files))
+    answer = ward.ask(study)
+    assert answer.status_code == 200, answer.text
+    (seen,) = answer.json()["clinical"]["seen"]
+    named = {str(pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID) for file in files}
+    assert (seen["pacs"], seen["study"]) == ("intake", study)
+    assert seen["instance"] in named
+    assert ward.count("radserve_intake_bytes") == ward.spool.bytes > 0
 
 
 def test_what_is_sent_again_is_kept_once(ward, make_series, study_of):
@@ -95,25 +97,35 @@ def test_jpeg_2000_arrives_as_it_was_sent(ward, make_series, study_of, program):
     assert ward.ask(study_of(files)).status_code == 200
 
 
-def test_an_instance_over_the_limit_is_refused_and_the_next_is_taken(open_ward, peer, make_series, study_of):
+@pytest.fixture(scope="module")
+def limited(open_ward, peer):
+    with open_ward(peer + "[limits]\ninstance_bytes = 100_000\npush_instances = 2\n") as ward:
+        yield ward
+
+
+def test_an_instance_over_the_limit_is_refused_and_the_next_is_taken(limited, make_series, study_of):
     large, small = make_series(15, 1, Rows=1024, Columns=1024, PixelData=bytes(2**21)), make_series(16, 1)
-    with open_ward(peer + "[limits]\ninstance_bytes = 100_000\n") as ward:
-        done = ward.push("storescu", *large, *small, more=["-nh", "-v"])
-        assert "OutOfResources" in done.stdout + done.stderr
-        assert "0xa700" in ward.push("storescu", *large, more=["-d"]).stderr.lower()
-        assert (ward.kept(study_of(large)), ward.kept(study_of(small))) == (0, 1)
-        assert ward.count('radserve_intake_instances_total{outcome="instance_too_large"}') == 2
+    done = limited.push("storescu", *large, *small, more=["-nh", "-v"])
+    assert "OutOfResources" in done.stdout + done.stderr
+    assert "0xa700" in limited.push("storescu", *large, more=["-d"]).stderr.lower()
+    assert (limited.kept(study_of(large)), limited.kept(study_of(small))) == (0, 1)
+    assert limited.count('radserve_intake_instances_total{outcome="instance_too_large"}') == 2
 
 
-def test_of_an_instance_over_the_limit_no_more_than_the_limit_is_held(open_ward, peer, make_series):
+def test_of_an_instance_over_the_limit_no_more_than_the_limit_is_held(limited, make_series):
     huge = make_series(23, 1, Rows=4096, Columns=4096, PixelData=bytes(2**25))
-    with open_ward(peer + "[limits]\ninstance_bytes = 100_000\n") as ward:
-        tracemalloc.start()
-        try:
-            assert "OutOfResources" in ward.push("storescu", *huge, more=["-v"]).stderr
-            assert tracemalloc.get_traced_memory()[1] < 2**23
-        finally:
-            tracemalloc.stop()
+    tracemalloc.start()
+    try:
+        assert "OutOfResources" in limited.push("storescu", *huge, more=["-v"]).stderr
+        assert tracemalloc.get_traced_memory()[1] < 2**23
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_push_has_limits(limited, make_series, study_of):
+    files = make_series(17, 3)
+    assert "OutOfResources" in limited.push("storescu", *files, more=["-v"]).stderr
+    assert limited.kept(study_of(files)) == 2
 
 
 def test_an_image_that_is_pushed_anew_is_seen_anew(ward, make_series, study_of):
@@ -128,25 +140,30 @@ def test_an_image_that_is_pushed_anew_is_seen_anew(ward, make_series, study_of):
     assert first["source_sha256"] != second["source_sha256"]
 
 
-def test_a_push_has_limits(open_ward, peer, make_series, study_of):
-    files = make_series(17, 3)
-    with open_ward(peer + "[limits]\npush_instances = 2\n") as ward:
-        assert "OutOfResources" in ward.push("storescu", *files, more=["-v"]).stderr
-        assert ward.kept(study_of(files)) == 2
-
-
-@pytest.mark.parametrize(("when_full", "kept"), [("refuse", (2, 1)), ("drop_oldest", (0, 2))])
-def test_a_full_spool_refuses_or_lets_the_oldest_study_go(
-    open_ward, peer, make_series, study_of, when_full, kept
-):
+def test_a_full_spool_refuses_what_comes(open_ward, peer, make_series, study_of):
     old, new = make_series(18), make_series(19)
     room = int(3.2 * old[0].stat().st_size)
-    with open_ward(peer + f'[spool]\nbytes = {room}\nwhen_full = "{when_full}"\n') as ward:
+    with open_ward(peer + f"[spool]\nbytes = {room}\n") as ward:
         assert ward.push("storescu", *old).returncode == 0
         done = ward.push("storescu", *new, more=["-v"])
-        assert ("OutOfResources" in done.stdout + done.stderr) == (when_full == "refuse")
-        assert (ward.kept(study_of(old)), ward.kept(study_of(new))) == kept
+        assert "OutOfResources" in done.stdout + done.stderr
+        assert (ward.kept(study_of(old)), ward.kept(study_of(new))) == (2, 1)
         assert ward.spool.bytes <= room
+
+
+def test_so_many_associations_and_no_more(open_ward, peer):
+    lines = peer.replace("port = 0", "port = 0\nmax_associations = 1")
+    with open_ward(lines) as ward:
+        entity = AE("CT1")
+        entity.add_requested_context("1.2.840.10008.1.1")
+        with contextlib.ExitStack() as silent:
+            for _ in range(3):  # they do not say who they are, and take nobody's place
+                silent.enter_context(socket.create_connection(("127.0.0.1", ward.port)))
+            first = entity.associate("127.0.0.1", ward.port, ae_title="RADSERVE")
+            assert first.is_established
+            assert "Local Limit Exceeded" in ward.push("echoscu").stderr
+            first.release()
+            ward.gateway.until(lambda: ward.push("echoscu").returncode == 0)
 
 
 def test_a_pdu_that_claims_to_be_endless_ends_the_connection(ward):

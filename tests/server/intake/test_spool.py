@@ -88,6 +88,20 @@ async def test_an_instance_that_changed_takes_the_place_of_the_old_one(table, tw
     await spool.close()
 
 
+async def test_a_full_spool_may_let_the_oldest_study_go_but_not_the_one_that_comes(table, make_series):
+    old, new = ([file.read_bytes() for file in make_series(number)] for number in (62, 63))
+    room = int(3.2 * len(old[0]))
+    spool = Spool(SpoolTable.model_validate({**table, "bytes": room, "when_full": "drop_oldest"}))
+    spool.open()
+    gone, kept = put(spool, *old), put(spool, *new)
+    assert spool.state(gone.study) is None
+    assert len(spool.state(kept.study).instances) == 2
+    assert spool.bytes == sum(map(len, new))
+    with pytest.raises(InstanceRefused, match="full"):
+        put(spool, new[0] + bytes(room))
+    await spool.close()
+
+
 async def test_on_the_disk_everything_is_encrypted_and_nothing_outlives_the_server(tmp_path, two):
     folder = tmp_path / "spool"
     table = SpoolTable.model_validate({"kind": "encrypted", "folder": folder})
@@ -102,10 +116,11 @@ async def test_on_the_disk_everything_is_encrypted_and_nothing_outlives_the_serv
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
     with pytest.raises(ValueError, match="another server's"):
         Spool(table).open()
-    files[0].write_bytes(bytes(100))
-    files[1].write_bytes(files[1].read_bytes()[:-1] + b"?")
-    with pytest.raises(ArchiveError, match="cannot be read back"):
-        await first.fetch(address)
+    for damage in (lambda sealed: bytes(len(sealed)), lambda sealed: sealed[:-1], lambda sealed: sealed[:5]):
+        for file in files:
+            file.write_bytes(damage(file.read_bytes()))
+        with pytest.raises(ArchiveError, match="cannot be read back"):
+            await first.fetch(address)
     await first.close()
     assert not list(folder.glob("*.sealed"))
     left = folder / "left-by-one-that-was-killed.sealed"
