@@ -97,7 +97,7 @@ class Exchange:
         try:
             async with self._places:
                 try:
-                    async with await self._open(ask) as response:
+                    async with await self._send(ask) as response:
                         self._check_status(ask, response)
                         yield Answer(self._endpoint, response, self._metrics)
                 except (aiohttp.ClientError, TimeoutError, ssl.SSLError) as error:
@@ -116,18 +116,8 @@ class Exchange:
         if self._session is not None:
             await self._session.close()
 
-    async def _open(self, ask: Ask) -> aiohttp.ClientResponse:
-        """Sent a second time where the connection was closed before any answer: a pool may hold dead ones."""
-        try:
-            return await self._send(ask)
-        except aiohttp.ClientConnectorError:
-            raise
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            if ask.body is not None:
-                raise  # it may have been stored
-            return await self._send(ask)
-
     async def _send(self, ask: Ask) -> aiohttp.ClientResponse:
+        """A GET whose connection was closed before any answer is sent once more, by aiohttp; a POST is not."""
         if self._session is None:
             self._session = self._connect()
         headers = {"accept": ask.accept, "accept-encoding": "identity"}

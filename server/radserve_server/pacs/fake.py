@@ -14,7 +14,7 @@ import ssl
 import struct
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -123,18 +123,18 @@ class FakeArchive:
         return web.json_response({"requests": self.requests, "bytes": self.bytes})
 
     async def _studies(self, request: web.Request) -> _Answer:
-        return await self._answer_json(request, "study", self._page(request, self.store.list_studies()))
+        return await self._answer_search(request, "study", self.store.list_studies())
 
     async def _series(self, request: web.Request) -> _Answer:
         found = self.store.list_series(request.match_info["study"])
-        return await self._answer_json(request, "series", self._page(request, found))
+        return await self._answer_search(request, "series", found)
 
     async def _instances(self, request: web.Request) -> _Answer:
         found = self.store.list_instances(**request.match_info)
         wanted = request.query.get("SOPInstanceUID") or request.query.get("00080018")
         if wanted is not None:
             found = [item for item in found if item["00080018"]["Value"] == [wanted]]
-        return await self._answer_json(request, "series", self._page(request, found))
+        return await self._answer_search(request, "series", found)
 
     async def _metadata(self, request: web.Request) -> _Answer:
         found = self.store.list_instances(**request.match_info)
@@ -175,12 +175,17 @@ class FakeArchive:
         told, status = self.store.take([part.data for part in parts], refuse=refuse)
         return web.json_response(told, status=status, content_type=_DICOM_JSON)
 
-    def _page(self, request: web.Request, found: list[Any]) -> list[Any]:
-        """By limit and offset, PS3.18 8.3.4.4, and no more than `most`."""
+    async def _answer_search(self, request: web.Request, kind: str, found: list[Any]) -> _Answer:
+        """By limit and offset, no more than `most`, with a warning that there is more (PS3.18 8.3.4.4)."""
         offset = int(request.query.get("offset", 0))
-        return found[offset : offset + min(self.most, int(request.query.get("limit", self.most)))]
+        page = found[offset : offset + min(self.most, int(request.query.get("limit", self.most)))]
+        remaining = len(found) - offset - len(page)
+        warning = f'299 {request.host}: "There are {remaining} additional results that can be requested"'
+        return await self._answer_json(request, kind, page, {"warning": warning} if remaining > 0 else {})
 
-    async def _answer_json(self, request: web.Request, kind: str, value: list[Any]) -> _Answer:
+    async def _answer_json(
+        self, request: web.Request, kind: str, value: list[Any], headers: Mapping[str, str] | None = None
+    ) -> _Answer:
         self._check_credentials(request)
         self.requests[kind] += 1
         await self._misbehave(request, kind)
@@ -189,7 +194,7 @@ class FakeArchive:
         body = json.dumps(value).encode()
         if self._fault(kind) == "garbage":
             body = b'[{"00080018": 7}, 3]'
-        return await self._send(request, kind, body, _DICOM_JSON)
+        return await self._send(request, kind, body, {"content-type": _DICOM_JSON, **(headers or {})})
 
     async def _answer_related(
         self, request: web.Request, data: bytes, media_type: str = "application/dicom"
@@ -202,10 +207,15 @@ class FakeArchive:
         boundary = make_boundary()
         body = write_related([data], boundary, media_type)
         kind = f'multipart/related; type="{media_type}"; boundary={boundary}'
-        return await self._send(request, "instance", body, kind, data)
+        return await self._send(request, "instance", body, {"content-type": kind}, data)
 
     async def _send(
-        self, request: web.Request, kind: str, body: bytes, media_type: str, content: bytes | None = None
+        self,
+        request: web.Request,
+        kind: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        content: bytes | None = None,
     ) -> _Answer:
         """All of it, or as much as the fault lets pass."""
         fault = self._fault(kind)
@@ -213,7 +223,7 @@ class FakeArchive:
             return web.Response(text="<html>Please log in</html>", content_type="text/html")
         half = body[: len(body) // 2]
         sent = half if fault in ("reset", "half", "slow_body") else body
-        answer = web.StreamResponse(headers={"content-type": media_type})
+        answer = web.StreamResponse(headers=headers)
         answer.content_length = len(half) if fault == "half" else len(body)
         await answer.prepare(request)
         await answer.write(sent)

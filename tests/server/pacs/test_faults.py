@@ -1,8 +1,14 @@
 """What an archive does wrong is told as what it is, and the next question is answered."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from radserve_server.fake import FakeBackend
+from radserve_server.metrics import Metrics
+from radserve_server.pacs.archive import InstanceAddress
+from radserve_server.pacs.dicomweb import DicomWebArchive
+from radserve_server.pacs.endpoint import Endpoint
 
 NOTHING_KEPT = {"pacs_cache_bytes": 1, "rendering_cache_bytes": 1}
 FAULTS = {
@@ -71,12 +77,27 @@ def test_a_fault_while_a_series_is_looked_up_has_its_own_error(gateway, ward, as
     assert ask(gateway, reference).status_code == 200
 
 
-def test_a_connection_that_was_closed_before_any_answer_is_tried_again(gateway, ward, ask, name_of, ct):
+async def test_a_connection_that_was_closed_before_any_answer_is_tried_again(ward, name_of, ct):
     """The fault ends with the first request, so only a second one can have succeeded."""
     ward.fail("closed_once")
     before = ward.requests["instance"]
-    assert ask(gateway, name_of(ct)).status_code == 200
+    named = name_of(ct)
+    archive = DicomWebArchive(Endpoint("ward", ward.url), Metrics())
+    address = InstanceAddress("ward", named["study"], named["series"], named["instances"][0])
+    assert await archive.fetch(address) == ct
     assert ward.requests["instance"] == before + 2
+    await archive.close()
+
+
+def test_those_who_wait_for_the_same_failure_are_told_their_own_field(gateway, ward, ask, name_of, ct):
+    ward.fail("slow")
+    before = ward.requests["instance"]
+    routes = {"vqa": "image_dicom.0", "chat": "messages.0.content.0.image_dicom"}
+    with ThreadPoolExecutor() as pool:
+        asked = [pool.submit(ask, gateway, name_of(ct), route=route) for route in routes]
+        told = [one.result().json()["error"]["param"] for one in asked]
+    assert told == list(routes.values())
+    assert ward.requests["instance"] == before + 1
 
 
 def test_an_answer_broken_off_in_the_middle_is_not_asked_for_again(gateway, ward, ask, name_of, ct):

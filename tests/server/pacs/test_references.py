@@ -48,7 +48,7 @@ def report_of(pydicom_file):
 @pytest.fixture(scope="module")
 def archive(study, cine, report_of, name_of, pydicom_file):
     reports = report_of(name_of(study[0][0])["study"])
-    files = [*study[0], *study[1], cine, *reports, pydicom_file("693_J2KI.dcm")]
+    files = [*reports, *study[0], *study[1], cine, pydicom_file("693_J2KI.dcm")]
     with running_fake_archive(FakeArchive(files)) as archive:
         archive.most = 2  # at a time, whatever is asked for
         yield archive
