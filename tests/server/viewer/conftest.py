@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from radserve_server.errors import ArchiveUnreachable, GatewayUnreachable
 from radserve_server.owned_server import OwnedServer
@@ -66,7 +67,10 @@ class Behind:
             yield bytes(MIB)
 
     async def break_off(self, request: Request) -> Response:
-        return StreamingResponse(iter([b"half"]), headers={"content-length": "1000"})
+        return Half()
+
+    async def send_packed(self, request: Request) -> Response:
+        return Response(gzip.compress(SCRIPT, mtime=0), headers={"content-encoding": "gzip"})
 
     async def wait_long(self, request: Request) -> Response:
         """No answer; notices that the client has left."""
@@ -80,11 +84,20 @@ class Behind:
         return Response(status_code=302, headers={"location": "http://login.example/"})
 
 
+class Half(Response):
+    """An answer in chunks that ends without the last one."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+
+
 def app_of(behind: Behind) -> Starlette:
     routes = [
         Route("/{root}/stream", behind.stream),
         Route("/{root}/much", behind.send_much),
         Route("/{root}/half", behind.break_off),
+        Route("/{root}/packed", behind.send_packed),
         Route("/{root}/long", behind.wait_long, methods=["GET", "POST"]),
         Route("/{root}/elsewhere", behind.send_elsewhere),
         Route("/{rest:path}", behind.echo, methods=["GET", "HEAD", "POST"]),

@@ -20,7 +20,7 @@ FILES = {
     "package/dist/app.js.map": b"{}",
     "package/dist/ort/big.wasm": b"\0asm",
     "package/dist/assets/a.png": b"png",
-    "package/dist/../../outside.js": b"out",
+    "package/dist/../outside.js": b"out",
 }
 
 

@@ -1,5 +1,6 @@
 """What goes through to archive and gateway, how it comes back, and what is told when one of them fails."""
 
+import gzip
 import socket
 import threading
 
@@ -58,8 +59,9 @@ def test_events_come_through_one_by_one(viewer, gateway):
 def test_who_leaves_in_the_middle_is_not_answered_on(viewer, gateway):
     with viewer.stream("GET", "/v1/stream") as answer:
         assert next(answer.iter_raw())
-    gateway.go_on.set()
+        assert not gateway.left.is_set()
     assert gateway.left.wait(5)
+    gateway.go_on.set()
 
 
 @pytest.mark.parametrize("body", [b"", b'{"question": "Is there a bleed?"}'])
@@ -84,6 +86,12 @@ def test_a_large_answer_does_not_gather_here(viewer, archive):
         assert 0 < seen < 48
         rest = sum(len(piece) for piece in pieces)
     assert archive.pieces == 256 and rest > 250 * MIB
+
+
+def test_what_the_archive_has_packed_stays_packed(viewer, bundle):
+    with viewer.stream("GET", "/dicom-web/packed") as answer:
+        assert answer.headers["content-encoding"] == "gzip"
+        assert b"".join(answer.iter_raw()) == gzip.compress((bundle / "plain.js").read_bytes(), mtime=0)
 
 
 def test_half_an_answer_is_not_taken_for_a_whole_one(viewer):
