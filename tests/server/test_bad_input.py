@@ -214,10 +214,10 @@ def test_bytes_that_are_not_what_they_are_said_to_be(gateway, chat, data_uri, ct
     refused(gateway, 400, "media_type_mismatch", response)
 
 
-def test_a_pacs_reference_says_what_to_do_instead(gateway, chat):
+def test_without_a_pacs_a_reference_to_one_says_what_to_do_instead(gateway, chat):
     body = chat()
     body["messages"][0]["content"].append({"type": "image_dicom", "image_dicom": {"study": "1.2"}})
-    error = refused(gateway, 400, "invalid_value", ask(gateway, body))
+    error = refused(gateway, 400, "unknown_pacs", ask(gateway, body))
     assert "/v1/images" in error["message"]
 
 

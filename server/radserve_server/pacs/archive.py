@@ -92,12 +92,15 @@ class Archives:
         """The archive of that name, or the only one configured; raises InvalidRequest naming the field."""
         if name is not None and name in self.by_name:
             return self.by_name[name]
-        known = ", ".join(self.by_name) or "none; set RADSERVE_PACS_URL or RADSERVE_PACS_FILE"
+        if not self.by_name:
+            message = "no PACS is configured (RADSERVE_PACS_URL, RADSERVE_PACS_FILE): use POST /v1/images"
+            raise InvalidRequest(message, code="unknown_pacs", param=param)
+        known = ", ".join(self.by_name)
         if name is not None:
             message = f"there is no PACS {name[:100]!r}; known here: {known}"
             raise InvalidRequest(message, code="unknown_pacs", param=param)
-        pushed_apart = [archive for key, archive in self.by_name.items() if key != INTAKE]
-        found = pushed_apart or list(self.by_name.values())
+        configured = [archive for key, archive in self.by_name.items() if key != INTAKE]
+        found = configured or list(self.by_name.values())
         if len(found) != 1:
             message = f"say in pacs which PACS is meant; known here: {known}"
             raise InvalidRequest(message, code="unknown_pacs", param=param)

@@ -24,11 +24,11 @@ from radserve_server.disconnect import gather_or_cancel
 from radserve_server.errors import GatewayError, ImageRefused, InvalidRequest
 from radserve_server.pacs.archive import Archive, InstanceAddress, InstanceEntry, SeriesEntry
 from radserve_server.pacs.tally import Tally, counting
-from radserve_server.rendering import Source
+from radserve_server.rendering import FETCHED, Source
 from radserve_server.schemas import DicomReference
 
 _MANY = 500  # take about 5 ms to sort
-_NO_IMAGES = frozenset(
+NO_IMAGES = frozenset(
     [
         "ANN",
         "AU",
@@ -153,7 +153,7 @@ async def _locate(archive: Archive, reference: DicomReference, instance: str) ->
 async def _choose_series(archive: Archive, study: str) -> tuple[str, tuple[str, ...]]:
     """The series with most images, and a warning unless it is the only one."""
     found = await archive.list_series(study)
-    images = [entry for entry in found if (entry.modality or "").upper() not in _NO_IMAGES]
+    images = [entry for entry in found if (entry.modality or "").upper() not in NO_IMAGES]
     if not images:
         kinds = ", ".join(sorted({entry.modality or "?" for entry in found}))
         raise InvalidRequest(f"the study holds no images, only {kinds}", code="no_series")
@@ -189,7 +189,7 @@ async def _largest_stack(entries: Sequence[InstanceEntry]) -> Stack:
 def _identify(addresses: Sequence[InstanceAddress], plan: StackPlan | None) -> str:
     """A name for the cache of renderings, out of which no UID can be read."""
     told = json.dumps([[address.to_json() for address in addresses], plan and plan.to_json()])
-    return f"dicom-{hashlib.sha256(told.encode()).hexdigest()}"
+    return f"{FETCHED}{hashlib.sha256(told.encode()).hexdigest()}"
 
 
 @contextmanager
