@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from radserve_server.intake.configuration import RuleTable, compile_pattern
 from radserve_server.intake.instances import Instance, Traits
+from radserve_server.pacs.finding import NO_IMAGES
 
 _CONDITIONS = {  # a rule's key, and the trait that it looks at
     "ae_title": "sender",
@@ -44,7 +45,8 @@ class Rule:
         """Of the series that match, the one with most images; None where none does."""
         images: dict[str, int] = {}
         for instance in instances:
-            if instance.entry.planes and self.matches(instance.traits):
+            is_image = instance.entry.planes and instance.traits.modality not in NO_IMAGES
+            if is_image and self.matches(instance.traits):
                 series = instance.address.series
                 images[series] = images.get(series, 0) + len(instance.entry.planes)
         return max(images, key=lambda series: images[series], default=None)

@@ -53,6 +53,10 @@ def test_the_matching_series_with_most_images_is_chosen(make_series):
     files = [*make_series(70, 2), *make_series(71, 4, Modality="MR"), *make_series(72, 3)]
     instances = [read_instance(file.read_bytes(), "CT1") for file in files]
     assert rule(modality="CT").choose_series(instances) == instances[-1].address.series
+    assert (
+        rule().choose_series([read_instance(make_series(74, 1, Modality="SEG")[0].read_bytes(), "CT1")])
+        is None
+    )
     assert rule(modality="US").choose_series(instances) is None
 
 
