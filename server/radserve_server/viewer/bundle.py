@@ -4,6 +4,7 @@ import base64
 import gzip
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -17,6 +18,10 @@ _SHA512 = "WZdxmpmG7rqFgW9ZJLcbgr3XCtLi1KDNPoMaeY5PPe6j4G4fjEjjkycZM6C6Zk2F87BKx
 _DIST = PurePosixPath("package/dist")
 _LEFT_OUT = ("ort", "google.js")  # models that are fetched from elsewhere, and a login that is
 _PACKED = (".js", ".css", ".html", ".json", ".jsonc", ".svg", ".wasm")
+_NPM_OPTIONS = (
+    *("--ignore-scripts", "--loglevel=error", "--no-update-notifier"),
+    *("--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"),
+)
 _STAMP = "radserve-ohif-version"
 _CHECKOUT = Path(__file__).parents[3]
 
@@ -66,11 +71,12 @@ def _pack(workspace: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         raise BundleError("npm is not installed: apt-get install npm (it is needed only for fetching)")
-    command = [npm, "pack", _PACKAGE, "--pack-destination", str(workspace), "--silent", "--ignore-scripts"]
+    command = [npm, "pack", _PACKAGE, "--pack-destination", str(workspace), *_NPM_OPTIONS]
     run = subprocess.run(command, cwd=workspace, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     archives = list(workspace.glob("*.tgz"))
     if run.returncode or len(archives) != 1:
-        raise BundleError(f"npm could not fetch {_PACKAGE}: {run.stderr.strip()[-500:] or 'it says nothing'}")
+        said = "; ".join(re.sub("^npm (error|ERR!) ", "", line) for line in run.stderr.splitlines()[:3])
+        raise BundleError(f"npm could not fetch {_PACKAGE}: {said or 'it says nothing'}")
     return archives[0]
 
 
