@@ -134,7 +134,7 @@ def read_planes(attributes: Attributes) -> tuple[Plane, ...]:
         return ()
     try:
         return tuple(list_planes(write_header(attributes), Limits()))
-    except (ImagingError, struct.error, OverflowError):
+    except (ImagingError, struct.error, ValueError, OverflowError):
         return ()
 
 
@@ -161,8 +161,8 @@ def _attribute(tag: int, vr: str, values: list[Any], depth: int) -> bytes:
         content = b"".join(struct.pack("<HHI", 0xFFFE, 0xE000, len(item)) + item for item in items)
         return struct.pack("<HH2sHI", tag >> 16, tag & 0xFFFF, b"SQ", 0, len(content)) + content
     if vr in _BINARY:
-        numbers = [value for value in values if isinstance(value, int | float)]
         kind = _BINARY[vr]
+        numbers = [float(value) for value in values if isinstance(value, int | float | str)]
         whole = [value if kind in "fd" else int(value) for value in numbers]
         return _element(tag, vr, struct.pack(f"<{len(whole)}{kind}", *whole))
     if vr not in _TEXT:

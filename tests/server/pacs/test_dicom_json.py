@@ -75,6 +75,8 @@ def test_what_is_no_image_has_no_planes(pydicom_file):
         ("00200032", {"vr": "DS", "Value": ["a", None, {}]}),
         ("00200032", {"vr": "DS", "Value": 7}),
         ("00280010", {"vr": "US", "Value": [10**9]}),
+        ("00280010", {"vr": "US", "Value": [float("nan")]}),
+        ("00280010", {"vr": "US", "Value": ["many"]}),
         ("00280008", {"vr": "IS", "Value": ["2000000000"]}),
         ("52009230", {"vr": "SQ", "Value": [[]]}),
         ("00080008", {"vr": "CS", "Value": ["X" * 100_000]}),
@@ -85,6 +87,16 @@ def test_nonsense_in_json_breaks_nothing(ct, tag, attribute):
     """The slice has no place, or is none; the archive's other slices are not lost with it."""
     for plane in read_planes({**told(ct), tag: attribute}):
         assert plane.frames == 1
+
+
+def test_numbers_may_stand_as_text(ct):
+    """PS3.18 F.2.2: DS and IS may be strings; some archives write all numbers so."""
+    as_text = {
+        tag: {**value, "Value": [str(number) for number in value["Value"]]}
+        for tag, value in told(ct).items()
+        if value["vr"] in ("US", "DS", "IS", "CS", "UI") and "Value" in value
+    }
+    assert list(read_planes(as_text)) == list_planes(ct, Limits())
 
 
 def test_a_window_is_one_that_can_be_shown():

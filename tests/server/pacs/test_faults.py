@@ -113,6 +113,19 @@ def test_what_is_in_no_archive_is_not_found(gateway, ask, name_of, ct):
         check(ask(gateway, wrong), 404, "dicom_not_found", "image_dicom.0")
 
 
+def test_nothing_of_a_patient_is_in_logs_or_metrics(gateway, ward, ask, name_of, ct, caplog):
+    """Whether it goes well or not; log lines there are, one for each question."""
+    caplog.set_level("DEBUG")
+    named = name_of(ct)
+    for fault in ("none", "reset", "401", "wrong_instance"):
+        ward.fail(fault)
+        ask(gateway, named)
+    told = caplog.text + gateway.http.get("/metrics").text
+    assert "POST /v1/vqa 502" in told
+    for uid in (named["study"], named["series"], *named["instances"]):
+        assert uid not in told
+
+
 def test_an_archive_that_is_not_there_is_said_to_be_out_of_reach(start, ask, name_of, ct, pacs_file):
     with start(FakeBackend(), pacs_file=pacs_file("http://127.0.0.1:9/dicom-web")) as gateway:
         check(ask(gateway, name_of(ct)), 502, "archive_unreachable", "image_dicom.0")
