@@ -73,7 +73,7 @@ async def demonstrate(settings: "ViewerSettings", listener: socket.socket, study
 
             def announce(address: str) -> None:
                 print("The reading room is ready; Ctrl-C ends it, and its archive is forgotten.")
-                print(f"  archive  {orthanc.dicom_web}   (Orthanc, {len(studies)} studies)")
+                print(f"  archive  {orthanc.dicom_web}   (Orthanc, studies: {len(studies)})")
                 print(f"  gateway  {server.url}   (demo engine: not for clinical use)")
                 print(f"  viewer   {address}")
                 print(f"Open:      {address}/viewer?StudyInstanceUIDs={studies[0]}", flush=True)

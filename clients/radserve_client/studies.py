@@ -31,14 +31,17 @@ def find_files(folder: Path) -> Sequence[Path]:
 
 
 def load(orthanc: Orthanc, files: Iterable[Path]) -> Sequence[str]:
-    """Put the files into the archive; the Study Instance UIDs, in the order of the files."""
+    """Put the files into the archive; the Study Instance UIDs, in the order of the files. Raises RadserveError."""
     from pydicom import dcmread
 
     studies: dict[str, None] = {}
     for file in files:
-        orthanc.upload(file.read_bytes())
         header = dcmread(file, specific_tags=["StudyInstanceUID"], stop_before_pixels=True)
-        studies[str(header.StudyInstanceUID)] = None
+        if "StudyInstanceUID" in header:  # a DICOMDIR has none
+            orthanc.upload(file.read_bytes())
+            studies[str(header.StudyInstanceUID)] = None
+    if not studies:
+        raise RadserveError("there is no study in these files")
     return list(studies)
 
 
