@@ -225,6 +225,8 @@ class FakeArchive:
         sent = half if fault in ("reset", "half", "slow_body") else body
         answer = web.StreamResponse(headers=headers)
         answer.content_length = len(half) if fault == "half" else len(body)
+        if request.transport is None or request.transport.is_closing():
+            return answer  # the one who asked has left
         await answer.prepare(request)
         await answer.write(sent)
         self.bytes[kind] += len(sent) if content is None or sent is half else len(content)
