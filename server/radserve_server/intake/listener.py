@@ -171,7 +171,12 @@ class Listener:
 
 
 def _is_from(peer: PeerTable, address: str) -> bool:
-    return peer.address is None or ipaddress.ip_address(address) in ipaddress.ip_network(peer.address)
+    if peer.address is None:
+        return True
+    found = ipaddress.ip_address(address)
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:  # on a socket for both
+        found = found.ipv4_mapped
+    return found in ipaddress.ip_network(peer.address)
 
 
 def _offer(wanted: Iterable[PresentationContext]) -> list[PresentationContext]:

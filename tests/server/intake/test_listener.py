@@ -14,6 +14,9 @@ import pydicom
 import pytest
 from pynetdicom import AE
 
+from radserve_server.intake import listener
+from radserve_server.intake.configuration import PeerTable
+
 
 @pytest.mark.parametrize(("program", "series"), [("storescu", "head"), ("dcmsend", "spine")])
 def test_a_pushed_series_is_answered_from(ward, study_of, request, program, series):
@@ -57,6 +60,22 @@ def test_a_title_that_is_not_on_the_list_is_refused(ward, make_series, study_of,
     assert reason in done.stderr
     assert ward.count(counted) == before + 1
     assert ward.kept(study_of(files)) == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "network", "is_from"),
+    [
+        ("10.1.2.3", "10.1.2.0/24", True),
+        ("10.1.3.3", "10.1.2.0/24", False),
+        ("::ffff:10.1.2.3", "10.1.2.3", True),
+        ("fd00::1", "fd00::/8", True),
+        ("fd00::1", "10.1.2.0/24", False),
+        ("10.1.2.3", None, True),
+    ],
+)
+def test_addresses_and_networks(address, network, is_from):
+    peer = PeerTable.model_validate({"ae_title": "CT1", "address": network})
+    assert listener._is_from(peer, address) == is_from
 
 
 def test_a_peer_must_come_from_its_address(open_ward, peer, make_series, study_of, tmp_path):
@@ -188,11 +207,19 @@ def test_no_uid_and_no_name_is_logged(ward, make_series, caplog):
         ward.push("storescu", *files)
         ward.push("storescu", *files, caller="CT2")
         ward.gateway.http.post("/v1/answers/search", json={"study": "1.2.3.77"})
-    written = "".join(record.getMessage() for record in caplog.records)
+        dicom = {"content-type": "application/dicom"}
+        ward.gateway.http.post("/dicom-web/studies/1.2.3.88", content=files[0].read_bytes(), headers=dicom)
+        wanted = "POST /dicom-web/studies/{study} 409"
+        ward.gateway.until(lambda: wanted in "".join(record.getMessage() for record in caplog.records))
+    ours = [
+        record for record in caplog.records if not record.name.startswith("http")
+    ]  # the test's own client
+    written = "".join(record.getMessage() for record in ours)
     assert "POST /v1/answers/search" in written
     assert "498.77.21" not in written
     assert "Xanadu" not in written
     assert "1.2.3.77" not in written
+    assert "1.2.3.88" not in written
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
