@@ -134,7 +134,7 @@ function judge(clinical) {
 function drawBar({ confidence, confidence_basis: basis, abstained }) {
   if (confidence === null || confidence === undefined) return null;
   const percent = Math.round(100 * confidence);
-  const full = element('span', { class: 'rs-full', 'data-abstained': Boolean(abstained) });
+  const full = element('span', { class: 'rs-full', 'data-abstained': String(Boolean(abstained)) });
   full.style.width = `${percent}%`;
   const mark = basis?.threshold
     ? element('span', { class: 'rs-threshold', title: 'Below this mark it does not rely on itself' })

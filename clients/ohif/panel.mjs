@@ -24,7 +24,7 @@ export default {
   getPanelModule({ servicesManager, extensionManager }) {
     panel = new AskPanel(servicesManager.services, extensionManager);
     return [
-      { name: 'ask', iconName: 'tool-annotate', iconLabel: 'Ask', label: 'Ask', component: () => HOST },
+      { name: 'ask', iconName: 'launch-info', iconLabel: 'Ask', label: 'Ask', component: () => HOST },
     ];
   },
   onModeExit: () => panel?.forget(),

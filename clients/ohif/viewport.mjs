@@ -26,7 +26,9 @@ export function takeSnapshot({ viewport }) {
   const copy = document.createElement('canvas');
   copy.width = copy.height = Math.min(side, 512);
   const [left, top] = [(canvas.width - side) / 2, (canvas.height - side) / 2];
-  copy.getContext('2d').drawImage(canvas, left, top, side, side, 0, 0, copy.width, copy.height);
+  const brush = copy.getContext('2d');
+  brush.imageSmoothingQuality = 'high';
+  brush.drawImage(canvas, left, top, side, side, 0, 0, copy.width, copy.height);
   return copy;
 }
 
