@@ -19,7 +19,9 @@ export class AnswerView {
     this.judgement = element('div', { class: 'rs-judgement' });
     this.seen = element('div', {});
     this.rest = element('div', { class: 'rs-rest' });
-    const summary = element('summary', { class: 'rs-question' }, exchange.question);
+    this.brief = element('span', { class: 'rs-brief' }); // the answer, while the rest is folded away
+    const question = element('span', {}, exchange.question, this.brief);
+    const summary = element('summary', { class: 'rs-question' }, question);
     const body = [this.words, this.text, this.judgement, this.seen, this.rest];
     this.details = element('details', { open: true }, summary, body);
     this.root = element('article', { class: 'rs-answer', 'aria-label': exchange.question }, this.details);
@@ -41,6 +43,7 @@ export class AnswerView {
     this.root.dataset.state = state;
     this.text.setAttribute('aria-busy', String(state === 'running'));
     fill(this.words, words.filter(Boolean).join(' · '));
+    this.brief.textContent = { done: text, stopped: 'stopped', failed: 'failed' }[state] ?? '';
     this.say(text);
     fill(this.judgement, state === 'done' ? judge(this.#exchange.clinical) : []);
     fill(this.seen, seen ? showSeen(seen, snapshot, this.#exchange.wish?.shown) : []);

@@ -23,9 +23,7 @@ export default {
   id: 'radserve',
   getPanelModule({ servicesManager, extensionManager }) {
     panel = new AskPanel(servicesManager.services, extensionManager);
-    return [
-      { name: 'ask', iconName: 'launch-info', iconLabel: 'Ask', label: 'Ask', component: () => HOST },
-    ];
+    return [{ name: 'ask', iconName: 'launch-info', iconLabel: 'Ask', label: 'Ask', component: () => HOST }];
   },
   onModeExit: () => panel?.forget(),
 };
