@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from pydicom import Dataset, config
@@ -101,7 +102,7 @@ def _is_valid(vr: str, value: object) -> bool:
     if vr in _INTEGERS:
         return isinstance(value, int) and _passes(vr, value)
     if vr in _FLOATS:
-        return isinstance(value, int | float)
+        return isinstance(value, int | float) and _is_finite(value)
     if vr in ("DS", "IS"):
         return isinstance(value, str | int | float) and _passes(vr, str(value))
     return isinstance(value, str) and _passes(vr, value)
@@ -111,8 +112,17 @@ def _is_name(parts: Mapping[str, object]) -> bool:
     return all(isinstance(part, str) and _passes("PN", part) for part in parts.values())
 
 
+def _is_finite(value: float) -> bool:
+    """1e999 is a number in JSON, but none that can be written again."""
+    try:
+        return isfinite(value)
+    except OverflowError:
+        return False
+
+
 def _passes(vr: str, value: str | int) -> bool:
     try:
+        str(value).encode()  # half of a surrogate pair, \ud800, could be written to nobody
         validate_value(vr, value, config.RAISE)
     except ValueError:
         return False

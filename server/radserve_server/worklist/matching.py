@@ -1,8 +1,10 @@
 """Searches of the worklist (PS3.18 11.9): keys, wildcards, ranges and sequences, on the DICOM JSON Model."""
 
+import fnmatch
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -143,5 +145,10 @@ def _fits(value: str, key: Key) -> bool:
             return value.startswith(key.wanted)
         first, last = span.groups()
         return (not first or value >= first) and (not last or value[: len(last)] <= last)
-    pattern = re.escape(key.wanted).replace(r"\*", ".*").replace(r"\?", ".")
-    return bool(re.fullmatch(pattern, value, re.DOTALL | (re.IGNORECASE if key.vr == "PN" else 0)))
+    return bool(_compile(key.wanted, re.IGNORECASE if key.vr == "PN" else 0).match(value))
+
+
+@lru_cache(256)
+def _compile(wanted: str, flags: int) -> re.Pattern[str]:
+    """Of * and ? only; fnmatch's patterns never try a second time where a * might end, which could take for ever."""
+    return re.compile(fnmatch.translate(wanted.replace("[", "[[]")), flags)

@@ -63,10 +63,15 @@ def test_a_new_item_is_scheduled(worklist, item):
         ({"00091001": {"vr": "XX", "Value": [1]}}, "(0009,1001) has vr 'XX'"),
         ({"00020010": {"vr": "UI", "Value": ["1.2"]}}, "(0002,0010) is of a command or a file's header"),
         ({"label": {"vr": "LO"}}, "eight hexadecimal digits"),
+        ({"00741204": {"vr": "LO", "Value": ["\ud800"]}}, "(0074,1204) has a value that is no valid LO"),
+        ({"00100010": {"vr": "PN", "Value": [{"Alphabetic": "\udc00"}]}}, "(0010,0010) has a value"),
+        ({"00091001": {"vr": "FD", "Value": [float("inf")]}}, "(0009,1001) has a value that is no valid FD"),
+        ({"00091001": {"vr": "FL", "Value": [10**400]}}, "(0009,1001) has a value that is no valid FL"),
     ],
 )
 def test_what_is_no_dicom_json_is_refused_by_its_tag(worklist, item, element, message):
-    answer = worklist.create({**item(), **element})
+    body = json.dumps({**item(), **element}).replace("Infinity", "1e999")
+    answer = worklist.http.post(ROOT, content=body, headers=DICOM_JSON)
     assert answer.status_code == 400
     assert message in answer.json()["error"]["message"]
 

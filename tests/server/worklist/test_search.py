@@ -54,6 +54,8 @@ def listed(worklist, item, station):
         ("ProcedureStepLabel", "task A", ""),
         ("ProcedureStepLabel", "*B", "B"),
         ("ProcedureStepLabel", ".*", ""),
+        ("ProcedureStepLabel", "[T]ask A", ""),
+        ("ProcedureStepLabel", "*s*k*C", "C"),
         ("WorklistLabel", "ward-C", "C"),
         ("PatientName", "doe*", "AC"),
         ("PatientID", "123456", "ABC"),
@@ -69,6 +71,15 @@ def listed(worklist, item, station):
 )
 def test_an_attribute_finds_the_items_that_have_it(listed, keyword, wanted, found):
     assert listed(**{keyword: wanted}) == found
+
+
+def test_many_wildcards_do_not_hold_up_the_server(worklist, item, elsewhere):
+    mine = generate_uid()
+    told = {"ScheduledStationNameCodeSequence": [elsewhere], "ProcedureStepLabel": "a" * 64}
+    worklist.schedule(item(SOPInstanceUID=mine, **told))
+    query = {"SOPInstanceUID": mine, "ProcedureStepLabel": "*a" * 7 + "*b"}
+    assert worklist.http.get(ROOT, params=query, timeout=5).status_code == 204
+    worklist.cancel(mine)
 
 
 def test_the_keys_of_a_sequence_are_those_of_one_item_of_it(worklist, item, elsewhere, station):
