@@ -2,15 +2,18 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
-.PHONY: demo viewer test lint format conformance bench regression imaging-bench clean
+UNTIMED := tests/engines tests/imaging tests/server/damaged tests/deploy
+.PHONY: demo viewer test $(UNTIMED) lint format conformance bench regression imaging-bench clean
 demo: .venv/serving
 	$(BIN)/radserve demo
 viewer: .venv/serving  # STUDY=folder shows your own DICOM
 	$(BIN)/radserve ohif --fetch && $(BIN)/radserve ohif --demo $(if $(STUDY),--study $(STUDY))
 test: .venv/testing
 	@$(BIN)/radserve ohif --fetch || echo "Without OHIF the tests in a browser are skipped."
-	$(MAKE) --jobs=2 lint .venv-aiperf/ready
-	$(BIN)/pytest
+	$(MAKE) --jobs=2 --output-sync=target $(UNTIMED) lint .venv-aiperf/ready
+	$(BIN)/pytest $(UNTIMED:%=--ignore=%)
+$(UNTIMED): .venv/testing  # two of these at a time, each told when it ends; what measures times runs alone, after them
+	$(BIN)/pytest $@
 lint: .venv/testing
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 format: .venv/testing
@@ -23,14 +26,11 @@ regression: .venv/testing
 	$(BIN)/radserve bench --quick --out runs/regression && $(BIN)/python -m radserve_bench.regression runs/regression/report.json
 imaging-bench: .venv/testing
 	$(PIP) --editable '.[imaging-baseline]' && $(BIN)/python -m radserve_bench.imaging
-clean:
-	rm -rf .venv .venv-aiperf .viewer runs
-
+clean: ; rm -rf .venv .venv-aiperf .viewer runs
 .venv/serving: pyproject.toml
 	$(PYTHON) -m venv .venv
 	@echo "Installing the server, Triton and OpenVINO into .venv (about a minute) …"
 	$(PIP) --editable '.[server,cpu]' && touch $@
-
 .venv/testing: .venv/serving
 	@echo "Installing the test tools and the PyTorch baseline into .venv (about a minute) …"
 	$(PIP) --editable '.[test]' && touch $@
