@@ -300,9 +300,23 @@ def blocks() -> Study:
 
 
 @pytest.fixture(scope="session")
-def loaded(orthanc: Orthanc, head: Study, prior_head: Study, many_frames: Study, blocks: Study) -> Orthanc:
+def volume() -> Study:
+    """Eight slices that lie evenly, so that the viewer makes other planes of them."""
+    path = str(get_testdata_file("CT_small.dcm", download=False))
+    datasets = [pydicom.dcmread(path) for _ in range(8)]
+    for number, dataset in enumerate(datasets, 1):
+        dataset.InstanceNumber, dataset.SliceThickness = number, 5
+        dataset.ImagePositionPatient = [-40, -40, 5 * number]
+        dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    return rename(datasets)
+
+
+@pytest.fixture(scope="session")
+def loaded(
+    orthanc: Orthanc, head: Study, prior_head: Study, many_frames: Study, blocks: Study, volume: Study
+) -> Orthanc:
     """Orthanc with all the studies."""
-    for study in (head, prior_head, many_frames, blocks):
+    for study in (head, prior_head, many_frames, blocks, volume):
         for data in study.files:
             orthanc.upload(data)
     return orthanc

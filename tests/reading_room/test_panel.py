@@ -286,3 +286,12 @@ def test_a_patient_without_a_prior_is_told_of(viewer, many_frames):
     viewer.question.fill("Has it changed?")
     viewer.question.press("Enter")
     viewer.newest.get_by_text("The archive has no earlier US study of this patient.").wait_for()
+
+
+def test_nothing_of_a_study_is_kept_once_it_is_closed(viewer, blocks):
+    viewer.open(blocks)
+    viewer.ask("Is there a bleed?")
+    viewer.page.evaluate("() => (window.panel = document.querySelector('.radserve'))")
+    viewer.page.locator("[data-cy=return-to-work-list]").click()
+    viewer.until(lambda: not viewer.page.evaluate("document.contains(window.panel)"))
+    viewer.until(lambda: not viewer.page.evaluate("window.panel.querySelector('.rs-answer')"))

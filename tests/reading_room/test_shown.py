@@ -1,5 +1,6 @@
 """What is sent is what is shown: the slice, the frame, the window."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -76,6 +77,22 @@ def test_the_frame_sent_is_the_frame_shown(viewer, many_frames):
     assert shown["frame"] == 3
     assert (reference["instances"], reference["frames"]) == ([many_frames.instance(0)], [3])
     assert (seen["instance"], seen["frame"]) == (many_frames.instance(0), 3)
+
+
+def test_a_plane_that_the_viewer_made_is_not_sent_as_a_slice(viewer, volume):
+    viewer.open(volume)
+    viewer.page.evaluate("window.commandsManager.run('toggleHangingProtocol', { protocolId: 'mpr' })")
+    line = viewer.panel.locator(".rs-shown")
+    line.and_(viewer.page.get_by_text(re.compile("slice . of 8"))).wait_for()
+    assert viewer.shown()["instance"] in [volume.instance(index) for index in range(8)]
+    viewer.page.mouse.click(700, 450)
+    line.and_(viewer.page.get_by_text("a reconstruction, not a stored frame")).wait_for()
+    asked = len(viewer.asked)
+    viewer.question.fill("Is there a bleed?")
+    viewer.question.press("Enter")
+    viewer.panel.get_by_text("There is nothing to ask about: a reconstruction").wait_for()
+    assert not any(request.url.endswith("/v1/vqa") for request in viewer.asked[asked:])
+    viewer.question.fill("")
 
 
 WINDOWS = {
