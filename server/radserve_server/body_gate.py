@@ -4,6 +4,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from radserve_server.errors import Overloaded
 
+_BODY = "radserve.body"
+
 
 class BodyBudget:
     """At most `limit` bytes, but one request alone always gets what it sends: its own limit is checked elsewhere."""
@@ -40,6 +42,19 @@ class _CountedBody:
         self.held += size
         return message
 
+    def keep(self, size: int) -> None:
+        """Hold no more than `size` bytes."""
+        if self.held > size:
+            self._budget.give_back(self.held - size)
+            self.held = size
+
+
+def keep_of_body(scope: Scope, size: int) -> None:
+    """For who takes a body piece by piece: all but `size` bytes of what has arrived were handed over."""
+    body = scope.get(_BODY)
+    if isinstance(body, _CountedBody):
+        body.keep(size)
+
 
 class BodyGate:
     """Pure ASGI middleware."""
@@ -52,7 +67,7 @@ class BodyGate:
         """Handle one request."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        body = _CountedBody(receive, self._budget)
+        body = scope[_BODY] = _CountedBody(receive, self._budget)
         try:
             await self._app(scope, body.receive, send)
         finally:

@@ -8,6 +8,7 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from radserve_server.bodies import media_type_of, read_body
+from radserve_server.body_gate import keep_of_body
 from radserve_server.errors import (
     ClientGone,
     InstanceRefused,
@@ -90,6 +91,7 @@ async def _read_parts(
         for part in reader.feed(piece):
             yield part
             deadline = asyncio.get_running_loop().time() + timeout_s
+        keep_of_body(request.scope, reader.held)
 
 
 class StoreAnswer:

@@ -58,6 +58,11 @@ class RelatedReader:
         self._begun = 0
         self.complete = False
 
+    @property
+    def held(self) -> int:
+        """How many bytes of a part that is not complete yet are kept here."""
+        return len(self._buffer)
+
     def feed(self, piece: bytes) -> list[RelatedPart]:
         """Take in what arrived next; the parts that are complete with it."""
         if self.complete:

@@ -112,6 +112,29 @@ def test_limits_of_an_instance_and_of_a_body(open_ward, make_series):
             assert answer.status_code == 413
 
 
+def test_a_push_that_is_larger_than_all_bodies_leaves_room_for_questions(open_ward, make_series, study_of):
+    files = make_series(39, 4)
+    study, size = study_of(files), files[0].stat().st_size
+    answers = []
+
+    def body():
+        delimiter = b"--xyz\r\n"
+        first, *others = write_related([file.read_bytes() for file in files], "xyz").split(delimiter)[1:]
+        yield delimiter + first
+        for number, part in enumerate(others, 1):
+            yield delimiter
+            ward.gateway.until(lambda known=number: ward.kept(study) == known)
+            answers.append(ward.search(study))
+            yield part
+
+    with open_ward("", bodies_bytes=2 * size) as ward:
+        answer = ward.gateway.http.post(
+            "/dicom-web/studies", content=body(), headers={"content-type": RELATED}
+        )
+        assert answer.status_code == 200, answer.text
+        assert (ward.kept(study), len(answers)) == (len(files), len(files) - 1)
+
+
 def test_nothing_is_taken_where_no_intake_is_set_and_none_without_a_key(start, open_ward, tmp_path):
     from radserve_server.auth import hash_key
     from radserve_server.fake import FakeBackend
