@@ -12,7 +12,6 @@ from radserve_server.errors import NotFound
 from radserve_server.expiring_cache import ExpiringCache
 from radserve_server.pacs.archive import InstanceAddress
 
-
 SHARED = "*"
 """The owner of answers to standing questions, which every caller may read; no key goes by this name."""
 
