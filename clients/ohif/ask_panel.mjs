@@ -11,6 +11,7 @@ import { show, takeInSeries } from './reports.mjs';
 import { readShown, takeSnapshot } from './viewport.mjs';
 
 const PANEL = 'radserve.panelModule.ask';
+const TAB = '[data-cy="ask-btn"]';
 const RENDERED = 'CORNERSTONE_IMAGE_RENDERED';
 
 export class AskPanel {
@@ -21,6 +22,7 @@ export class AskPanel {
   #study = null;
   #running = null;
   #due = null;
+  #isCalled = false; // by its key, while the viewer had hidden it
   #views = new Map(); // of each study, the views of its answers, newest first
   #undo = [];
 
@@ -45,6 +47,7 @@ export class AskPanel {
     }
     this.#meet();
     refresh();
+    if (this.#isCalled) this.#focusSoon();
   }
 
   /** The viewer hides the panel; a running answer goes on. */
@@ -258,8 +261,18 @@ export class AskPanel {
     if (!event.altKey || event.ctrlKey || event.metaKey || event.code !== 'KeyQ') return;
     event.preventDefault();
     event.stopPropagation();
+    this.#isCalled = !this.root.isConnected;
     this.#services.panelService.activatePanel(PANEL, true);
-    requestAnimationFrame(() => this.question.focus());
+    // The viewer does not open by itself what its reader has closed by hand: that takes a click on the tab.
+    if (this.#isCalled) document.querySelector(TAB)?.click();
+    this.#focusSoon();
+  }
+
+  #focusSoon() {
+    requestAnimationFrame(() => {
+      this.question.focus();
+      if (this.root.isConnected) this.#isCalled = false;
+    });
   }
 }
 

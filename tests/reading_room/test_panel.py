@@ -160,6 +160,15 @@ FOCUSED = """() => {
 }"""
 
 
+def test_a_panel_that_is_hidden_comes_up_when_it_is_called(viewer):
+    asked = viewer.ask("Is there a bleed?")["answer"]
+    viewer.page.locator("[data-cy=side-panel-header-right]").click()
+    viewer.panel.wait_for(state="detached")
+    viewer.page.keyboard.press("Alt+q")
+    viewer.until(lambda: viewer.page.evaluate(FOCUSED) == "Question")
+    assert viewer.newest.locator(".rs-text").text_content() == asked, "its answers are still there"
+
+
 def test_keys_typed_into_the_question_are_not_the_viewers(viewer):
     before = viewer.shown()
     viewer.question.fill("")
