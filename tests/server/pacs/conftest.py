@@ -23,7 +23,7 @@ def make_slice(study: str, series: str, place: int, *, mr: bool = False, more: d
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = MRImageStorage if mr else CTImageStorage
-    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.MediaStorageSOPInstanceUID = long_uid()
     dataset = FileDataset(None, {}, file_meta=meta, preamble=bytes(128))
     dataset.SOPClassUID, dataset.SOPInstanceUID = (
         meta.MediaStorageSOPClassUID,
@@ -42,6 +42,13 @@ def make_slice(study: str, series: str, place: int, *, mr: bool = False, more: d
         setattr(dataset, keyword, value)
     dataset.PixelData = (np.arange(256, dtype=np.uint16) * 4 + place).tobytes()
     return dataset
+
+
+def long_uid() -> str:
+    """One of 63 or 64 characters, so that files that hold one are of one size."""
+    while len(uid := generate_uid()) < 63:
+        pass
+    return uid
 
 
 def write(dataset: FileDataset) -> bytes:
