@@ -3,13 +3,15 @@
 import asyncio
 import io
 import re
+import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pydicom
 from pydicom import uid
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from radserve_server.answer_store import KeptAnswer, Seen
 from radserve_server.errors import InvalidRequest, NotFound
@@ -53,6 +55,12 @@ _INSTANCE_TAGS = (
     "NumberOfFrames",
     "Rows",  # highdicom takes an instance for an image by this
 )
+_UNREADABLE = (
+    *(InvalidDicomError, BytesLengthException, NotImplementedError, RecursionError, OSError),
+    *(AttributeError, LookupError, TypeError, ValueError, struct.error, zlib.error),
+)
+"""What pydicom raises of bytes that do not keep to the rules."""
+
 _SEVERAL = re.compile("0*([2-9]|[1-9][0-9]+)")
 _SINGLE_FRAME = frozenset(
     {
@@ -147,7 +155,7 @@ def _parse_header(data: bytes) -> Dataset:
             if not header.get(tag):
                 raise InvalidRequest(f"an image has no {tag}, which a report on it needs", param="answer_id")
         header.decode()
-    except (InvalidDicomError, ValueError, AttributeError, NotImplementedError, RecursionError):
+    except _UNREADABLE:
         raise InvalidRequest("the header of an image cannot be read", param="answer_id") from None
     return header
 

@@ -6,6 +6,7 @@ import threading
 
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from radserve_server.answer_store import SHARED
@@ -137,6 +138,15 @@ def test_a_png_beside_a_dicom_image_is_told_of(room, own_file, png):
     upload = room.gateway.http.post("/v1/images", content=png, headers={"content-type": "image/png"}).json()
     told = room.report(room.ask(own_file(), image_ids=[upload["image_id"]])).json()
     assert any("no DICOM" in warning for warning in told["warnings"])
+
+
+def test_a_header_that_cannot_be_read_is_refused_though_the_image_could_be_shown(room, own_file):
+    issuer = Dataset()
+    issuer.LocalNamespaceEntityID = "four"
+    file = own_file(IssuerOfAccessionNumberSequence=[issuer])
+    duration = b"\x18\x00\x73\x90UN"  # a double, which four bytes are not
+    response = room.report(room.ask(file.replace(b"\x40\x00\x31\x00UT", duration)))
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "answer_id")
 
 
 def test_an_image_that_is_gone_is_named_with_a_way_out(room, own_file):
