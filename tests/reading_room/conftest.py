@@ -101,6 +101,10 @@ class Viewer:
         self.settle()
         return dict(read_answer(self.page.evaluate("window.heard")))
 
+    def read(self, text: str) -> None:
+        """Wait until the newest answer says so."""
+        self.newest.locator(".rs-text", has_text=text).wait_for()
+
     def choose(self, scope: str) -> None:
         """This image, Series, or With prior."""
         self.panel.get_by_role("radiogroup").get_by_text(scope, exact=True).click()

@@ -71,7 +71,7 @@ def test_a_question_that_failed_is_asked_again_by_a_click(viewer, archive):
     archive.fail("none")
     scroll(viewer)  # the reader has gone on; it is the slice of the question that counts
     viewer.newest.get_by_role("button", name="Retry").click()
-    viewer.newest.get_by_text("".join(WORDS)).wait_for()
+    viewer.read("".join(WORDS))
     assert viewer.sent() == asked
 
 

@@ -225,7 +225,7 @@ def test_more_images_than_the_engine_takes_are_refused_in_words(room, viewer):
         room.backend.manifest = before
     viewer.until(lambda: models(viewer)["max_images"] == 2)
     viewer.newest.get_by_role("button", name="Retry").click()
-    viewer.newest.get_by_text("".join(WORDS)).wait_for()
+    viewer.read("".join(WORDS))
 
 
 def models(viewer: Any) -> dict[str, Any]:
@@ -283,7 +283,7 @@ def test_answers_given_before_the_study_was_opened_are_there(viewer, head, look)
     answer = viewer.ask("Is there a fracture?")
     again = look(viewer.url)
     again.open(head)
-    again.newest.get_by_text(answer["answer"]).wait_for()
+    again.read(answer["answer"])
     assert again.newest.get_by_text("Is there a fracture?").is_visible()
     assert again.newest.get_by_role("button", name="File to archive").is_enabled()
     again.page.context.close()
