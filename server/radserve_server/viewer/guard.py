@@ -79,14 +79,15 @@ class Guard:
             if method not in _SAFE or not opens_page:
                 raise Forbidden("a page of another site may not ask this viewer", code="cross_site")
         origin = asked.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != asked.get("host", "").lower():
+        if origin is not None and origin.partition("://")[2].lower() != asked.get("host", "").lower():
             raise Forbidden("a page of another site may not ask this viewer", code="cross_site")
 
 
 def _host_name(host: str) -> str:
     """Without its port, in lower case; IPv6 addresses without brackets, in their shortest form."""
-    name = (urlsplit(f"//{host}").hostname or "").lower()
+    name = host
     try:
+        name = (urlsplit(f"//{host}").hostname or "").lower()
         return str(ipaddress.ip_address(name))
     except ValueError:
         return name

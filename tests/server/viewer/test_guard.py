@@ -11,7 +11,9 @@ def test_the_names_of_loopback_are_known(viewer, host):
     assert viewer.get("/", headers={"host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "viewer.hospital:3000", ""])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "viewer.hospital:3000", "", "[::1"]
+)
 def test_any_other_name_is_refused(viewer, archive, host):
     """A page of another site may have its own name point here (DNS rebinding)."""
     for path in ("/", "/dicom-web/studies"):
@@ -33,6 +35,7 @@ def test_a_name_that_was_given_is_known(start_viewer, archive, gateway):
         {"sec-fetch-site": "same-site"},
         {"origin": "http://evil.example"},
         {"origin": "null"},
+        {"origin": "http://["},
         {
             **CROSS,
             "sec-fetch-mode": "navigate",
