@@ -2,13 +2,15 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from pydicom import Dataset
 
-from radserve_server.answer_store import KeptAnswer
 from radserve_server.asking import ask_about
-from radserve_server.errors import EngineUnavailable, InvalidRequest, Overloaded
+from radserve_server.errors import ArchiveError, EngineUnavailable, InvalidRequest, Overloaded
 from radserve_server.reports.filing import Report, file_report
 from radserve_server.reports.report_schema import ReportRequest
 from radserve_server.schemas import DicomReference
@@ -21,6 +23,7 @@ from radserve_server.worklist.workitem import State
 _TRIES = 4
 _PAUSE_S = 1.0
 _MOST_INSTANCES = 64
+T = TypeVar("T")
 
 
 async def perform(services: Services, uid: str) -> None:
@@ -30,13 +33,13 @@ async def perform(services: Services, uid: str) -> None:
     dataset = item.dataset()
     task = read_task(dataset, services.archives)
     started, outputs, engine = _read_performed(dataset)
-    references = [await _choose(services, given) for given in task.inputs]
+    references = [await _insist(partial(_choose, services, given)) for given in task.inputs]
     await _tell(services, uid, describe_progress(len(outputs), len(task.questions)))
     for question in task.questions[len(outputs) :]:
-        answer = await _ask(services, item.caller, references, question)
+        answer = await _insist(partial(ask_about, services, item.caller, references, question))
         engine = str(answer.clinical["engine"]["digest"])
         wanted = ReportRequest.model_validate({"answer_id": answer.answer_id, "pacs": task.destination})
-        report = await file_report(services, item.caller, wanted)
+        report = await _insist(partial(file_report, services, item.caller, wanted))
         outputs.append(_describe(services, report))
         changes = describe_progress(len(outputs), len(task.questions))
         changes.update(describe_performed(started, None, outputs, engine))
@@ -45,17 +48,15 @@ async def perform(services: Services, uid: str) -> None:
     await worklist.change_state(uid, State.COMPLETED, item.transaction_uid)
 
 
-async def _ask(
-    services: Services, caller: str, references: list[DicomReference], question: str
-) -> KeptAnswer:
-    """People's questions go first: waits as long as there is no place; an engine that fails gets some more tries."""
+async def _insist(work: Callable[[], Awaitable[T]]) -> T:
+    """People's questions go first: waits as long as there is no place. What fails gets some more tries."""
     failures = 0
     while True:
         try:
-            return await ask_about(services, caller, references, question)
+            return await work()
         except Overloaded:
             pass
-        except EngineUnavailable:
+        except (ArchiveError, EngineUnavailable):
             failures += 1
             if failures == _TRIES:
                 raise

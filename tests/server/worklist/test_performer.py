@@ -3,11 +3,13 @@
 import asyncio
 import io
 import stat
+from functools import partial
 
 import pydicom
 import pytest
 from pydicom import Dataset
 
+from radserve_server.errors import ArchiveTimeout
 from radserve_server.fake import FakeBackend
 from radserve_server.pacs.archive import Archives, InstanceAddress
 from radserve_server.pacs.memory import MemoryArchive
@@ -238,6 +240,23 @@ def test_an_engine_that_fails_once_is_asked_again(worklist, gateway, item, given
     )
     assert ended(worklist, gateway, uid).ProcedureStepState == "COMPLETED"
     assert gateway.backend.asked == 3
+
+
+def test_an_archive_that_fails_once_is_asked_again(worklist, gateway, item, given, ward, monkeypatch):
+    monkeypatch.setattr("radserve_server.worklist.performance._PAUSE_S", 0.0)
+    fetch, store, failed = ward.fetch, ward.store, []
+
+    async def fail_once(work, given):
+        if work not in failed:
+            failed.append(work)
+            raise ArchiveTimeout("too slow")
+        return await work(given)
+
+    monkeypatch.setattr(ward, "fetch", partial(fail_once, fetch))
+    monkeypatch.setattr(ward, "store", partial(fail_once, store))
+    done = ended(worklist, gateway, worklist.schedule(item(InputInformationSequence=given())))
+    assert (done.ProcedureStepState, failed) == ("COMPLETED", [fetch, store])
+    assert gateway.backend.asked == 1, "what was answered is not asked again because it could not be stored"
 
 
 def test_a_task_that_cannot_be_done_is_refused_when_it_is_created(worklist, item, given, elsewhere):
