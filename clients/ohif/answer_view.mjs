@@ -43,7 +43,10 @@ export class AnswerView {
     this.root.dataset.state = state;
     this.text.setAttribute('aria-busy', String(state === 'running'));
     fill(this.words, words.filter(Boolean).join(' · '));
-    this.brief.textContent = { done: text, stopped: 'stopped', failed: 'failed' }[state] ?? '';
+    const unsure = Boolean(this.#exchange.clinical?.abstained);
+    this.brief.dataset.unsure = String(unsure);
+    this.brief.textContent =
+      { done: unsure ? `Not sure: ${text}` : text, stopped: 'Stopped', failed: 'Failed' }[state] ?? '';
     this.say(text);
     fill(this.judgement, state === 'done' ? judge(this.#exchange.clinical) : []);
     fill(this.seen, seen ? showSeen(seen, snapshot, this.#exchange.wish?.shown) : []);

@@ -127,6 +127,7 @@ export class AskPanel {
     try {
       const told = await this.#gateway.answersAbout(study);
       views.push(...told.reverse().map(one => this.#view(recall(one))));
+      views.slice(1).forEach(view => view.fold());
       if (this.#study === study)
         fill(
           this.answers,

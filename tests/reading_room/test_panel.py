@@ -104,6 +104,10 @@ def test_an_unsure_answer_and_its_warnings_are_set_apart(room, viewer):
     assert viewer.newest.get_by_role("meter").get_attribute("aria-valuenow") == "41"
     assert viewer.newest.locator(".rs-warnings li").all_text_contents() == answer["clinical"]["warnings"]
     assert answer["clinical"]["warnings"]
+    viewer.ask("Is there a mass?")
+    folded = viewer.panel.get_by_role("article").nth(1)
+    assert folded.locator(".rs-brief").is_visible() and not folded.get_by_role("note").is_visible()
+    assert folded.locator(".rs-brief").text_content().startswith("Not sure: ")
 
 
 def test_a_confidence_that_is_not_known_is_not_drawn(room, viewer):
@@ -286,6 +290,7 @@ def test_answers_given_before_the_study_was_opened_are_there(viewer, head, look)
     again.read(answer["answer"])
     assert again.newest.get_by_text("Is there a fracture?").is_visible()
     assert again.newest.get_by_role("button", name="File to archive").is_enabled()
+    again.take_picture("opened-again")
     again.page.context.close()
 
 
