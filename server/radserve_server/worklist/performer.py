@@ -68,6 +68,9 @@ class Performer:
                     continue
             except WorklistUnavailable:  # it was logged; nothing is asked whose answer could not be noted
                 await asyncio.sleep(_LOOK_S)
+            except Exception:  # the task's edge: one item must not end the work on all others
+                _LOG.exception("the work on the worklist failed, and goes on")
+                await asyncio.sleep(_LOOK_S)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._worklist.changed.wait(), _LOOK_S)
 

@@ -13,6 +13,7 @@ from radserve_server.errors import ArchiveTimeout
 from radserve_server.fake import FakeBackend
 from radserve_server.pacs.archive import Archives, InstanceAddress
 from radserve_server.pacs.memory import MemoryArchive
+from radserve_server.worklist.queue import next_item
 
 
 class Engine(FakeBackend):
@@ -257,6 +258,23 @@ def test_an_archive_that_fails_once_is_asked_again(worklist, gateway, item, give
     done = ended(worklist, gateway, worklist.schedule(item(InputInformationSequence=given())))
     assert (done.ProcedureStepState, failed) == ("COMPLETED", [fetch, store])
     assert gateway.backend.asked == 1, "what was answered is not asked again because it could not be stored"
+
+
+def test_the_work_goes_on_after_an_error_that_nobody_thought_of(
+    worklist, gateway, item, given, monkeypatch, caplog
+):
+    monkeypatch.setattr("radserve_server.worklist.performer._LOOK_S", 0.01)
+    failures = iter([RuntimeError("unheard of")])
+
+    def fail_once(places):
+        for error in failures:
+            raise error
+        return next_item(places)
+
+    monkeypatch.setattr("radserve_server.worklist.performer.next_item", fail_once)
+    uid = worklist.schedule(item(InputInformationSequence=given()))
+    assert ended(worklist, gateway, uid).ProcedureStepState == "COMPLETED"
+    assert "unheard of" in caplog.text
 
 
 def test_a_task_that_cannot_be_done_is_refused_when_it_is_created(worklist, item, given, elsewhere):
