@@ -22,12 +22,10 @@ export class Exchange {
   }
 }
 
-/** An answer that was given before the study was opened, as /v1/answers/search tells of it. */
-export function recall(told) {
-  const exchange = new Exchange(told.question, [
-    told.standing ? 'a standing question' : 'asked before',
-    tellTime(told.created),
-  ]);
+/** An answer given before the study was opened, as /v1/answers/search tells of it; `places` say of which slices. */
+export function recall(told, places) {
+  const origin = told.standing ? 'a standing question' : 'asked before';
+  const exchange = new Exchange(told.question, [...places, origin, tellTime(told.created)]);
   const { answer_id, confidence, abstained, warnings } = told;
   exchange.state = 'done';
   exchange.text = told.answer;

@@ -8,7 +8,7 @@ import { findPrior } from './prior.mjs';
 import { QuestionView } from './question_view.mjs';
 import { makeReferences } from './references.mjs';
 import { show, takeInSeries } from './reports.mjs';
-import { readShown, takeSnapshot } from './viewport.mjs';
+import { readShown, takeSnapshot, tellPlace } from './viewport.mjs';
 
 const PANEL = 'radserve.panelModule.ask';
 const TAB = '[data-cy="ask-btn"]';
@@ -126,7 +126,8 @@ export class AskPanel {
     this.#views.set(study, views);
     try {
       const told = await this.#gateway.answersAbout(study);
-      views.push(...told.reverse().map(one => this.#view(recall(one))));
+      const places = one => (one.seen ?? []).map(seen => tellPlace(this.#services, seen));
+      views.push(...told.reverse().map(one => this.#view(recall(one, places(one)))));
       views.slice(1).forEach(view => view.fold());
       if (this.#study === study)
         fill(

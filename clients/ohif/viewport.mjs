@@ -32,6 +32,17 @@ export function takeSnapshot({ viewport }) {
   return copy;
 }
 
+/** Where in the viewer's own stack a frame lies, as "slice 3 of 28"; empty if the viewer has no such stack. */
+export function tellPlace({ displaySetService }, { series, instance, frame }) {
+  const isThere = one => one.SOPInstanceUID === instance;
+  const stacks = displaySetService.getActiveDisplaySets().filter(one => one.SeriesInstanceUID === series);
+  const instances = stacks.find(one => one.instances?.some(isThere))?.instances;
+  if (!instances) return '';
+  const frames = Number(instances.find(isThere).NumberOfFrames ?? 1);
+  if (frames > 1) return `frame ${frame} of ${frames}`;
+  return `slice ${instances.findIndex(isThere) + 1} of ${instances.length}`;
+}
+
 /** In a line: "CT · slice 12 of 28 · W 100 · L 35". */
 export function tellShown(shown) {
   const what = shown.modality || 'Image';

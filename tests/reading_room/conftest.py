@@ -82,6 +82,11 @@ class Viewer:
         return self.page.get_by_role("region", name="Ask about the image")
 
     @property
+    def line(self) -> Locator:
+        """What the panel says that is shown."""
+        return self.panel.locator(".rs-shown")
+
+    @property
     def question(self) -> Locator:
         return self.panel.get_by_role("textbox", name="Question")
 
@@ -108,6 +113,13 @@ class Viewer:
     def choose(self, scope: str) -> None:
         """This image, Series, or With prior."""
         self.panel.get_by_role("radiogroup").get_by_text(scope, exact=True).click()
+
+    def scroll(self) -> None:
+        """One slice on, by the wheel, until the panel has seen it."""
+        before = self.line.text_content()
+        self.page.mouse.move(700, 450)
+        self.page.mouse.wheel(0, 100)
+        self.until(lambda: self.line.text_content() != before)
 
     def settle(self, within_ms: int = WAIT_MS) -> None:
         """Wait until the newest answer is no longer on its way."""

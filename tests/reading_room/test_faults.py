@@ -50,7 +50,7 @@ def viewer(
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_of_the_archive_is_told_and_the_next_question_works(viewer, archive, fault):
     code, status, words = FAULTS[fault]
-    scroll(viewer)  # to a slice that the gateway does not have yet
+    viewer.scroll()  # to a slice that the gateway does not have yet
     archive.fail(fault)
     viewer.ask("Is there a bleed?")
     error = viewer.newest.get_by_role("alert")
@@ -64,21 +64,12 @@ def test_a_fault_of_the_archive_is_told_and_the_next_question_works(viewer, arch
 
 
 def test_a_question_that_failed_is_asked_again_by_a_click(viewer, archive):
-    scroll(viewer)
+    viewer.scroll()
     archive.fail("404")
     viewer.ask("Is there a fracture?")
     asked = viewer.sent()
     archive.fail("none")
-    scroll(viewer)  # the reader has gone on; it is the slice of the question that counts
+    viewer.scroll()  # the reader has gone on; it is the slice of the question that counts
     viewer.newest.get_by_role("button", name="Retry").click()
     viewer.read("".join(WORDS))
     assert viewer.sent() == asked
-
-
-def scroll(viewer: Any) -> None:
-    """One slice on."""
-    line = viewer.panel.locator(".rs-shown")
-    before = line.text_content()
-    viewer.page.mouse.move(700, 450)
-    viewer.page.mouse.wheel(0, 100)
-    viewer.until(lambda: line.text_content() != before)

@@ -284,10 +284,13 @@ def test_a_narrow_panel_is_not_broken(viewer):
 
 
 def test_answers_given_before_the_study_was_opened_are_there(viewer, head, look):
+    viewer.scroll()
     answer = viewer.ask("Is there a fracture?")
     again = look(viewer.url)
     again.open(head)
     again.read(answer["answer"])
+    place = f"slice {head_place(viewer, head) + 1} of {len(head.files)}"
+    assert again.newest.get_by_text(f"{place} · asked before").is_visible()
     assert again.newest.get_by_text("Is there a fracture?").is_visible()
     assert again.newest.get_by_role("button", name="File to archive").is_enabled()
     again.take_picture("opened-again")

@@ -46,12 +46,9 @@ def viewer(room: Any, look: Callable[[str], Any]) -> Any:
 
 def test_the_slice_sent_is_the_slice_shown(viewer, head):
     viewer.open(head)
-    viewer.page.mouse.move(700, 450)
-    for number in (2, 3, 4):
-        viewer.page.mouse.wheel(0, 100)
-        viewer.until(
-            lambda number=number: f"slice {number} of" in viewer.panel.locator(".rs-shown").text_content()
-        )
+    for _ in range(3):
+        viewer.scroll()
+    assert "slice 4 of" in viewer.line.text_content()
     shown = viewer.shown()
     answer = viewer.ask("Is there a bleed?")
     (reference,) = viewer.sent()["image_dicom"]
@@ -65,12 +62,9 @@ def test_the_slice_sent_is_the_slice_shown(viewer, head):
 
 def test_the_frame_sent_is_the_frame_shown(viewer, many_frames):
     viewer.open(many_frames)
-    viewer.page.mouse.move(700, 450)
-    for number in (2, 3):
-        viewer.page.mouse.wheel(0, 100)
-        viewer.until(
-            lambda number=number: f"frame {number} of 10" in viewer.panel.locator(".rs-shown").text_content()
-        )
+    for _ in range(2):
+        viewer.scroll()
+    assert "frame 3 of 10" in viewer.line.text_content()
     shown = viewer.shown()
     (seen,) = viewer.ask("Which organ is shown?")["clinical"]["seen"]
     (reference,) = viewer.sent()["image_dicom"]
@@ -82,7 +76,7 @@ def test_the_frame_sent_is_the_frame_shown(viewer, many_frames):
 def test_a_plane_that_the_viewer_made_is_not_sent_as_a_slice(viewer, volume):
     viewer.open(volume)
     viewer.page.evaluate("window.commandsManager.run('toggleHangingProtocol', { protocolId: 'mpr' })")
-    line = viewer.panel.locator(".rs-shown")
+    line = viewer.line
     line.and_(viewer.page.get_by_text(re.compile("slice . of 8"))).wait_for()
     assert viewer.shown()["instance"] in [volume.instance(index) for index in range(8)]
     viewer.page.mouse.click(700, 450)
@@ -117,9 +111,7 @@ def test_my_window_gives_the_pixels_of_the_viewer_on_flat_blocks(room, viewer, b
 @pytest.mark.parametrize("name", ["as the file says", "soft tissue", "wide"])
 def test_my_window_gives_the_pixels_of_the_viewer_on_a_real_slice(room, viewer, head, name):
     open_once(viewer, head)
-    image = head.header(
-        int(viewer.panel.locator(".rs-shown").text_content().split("slice ")[1].split()[0]) - 1
-    )
+    image = head.header(int(viewer.line.text_content().split("slice ")[1].split()[0]) - 1)
     window = WINDOWS[name]
     points = find_flat(image, window or (float(image.WindowCenter), float(image.WindowWidth)))
     mine, models = compare(room, viewer, points, window)

@@ -29,7 +29,9 @@ def viewer(loaded: Orthanc, bundle: Path, look: Callable[[str], Any]) -> Iterato
     with running(r"gateway\s+(http://\S+)", *up) as gateway:
         ohif = ("ohif", "--port", "0", "--pacs", loaded.dicom_web, "--server", gateway)
         with running(r"viewer\s+(http://\S+)", *ohif, "--viewer", str(bundle)) as address:
-            yield look(address)
+            viewer = look(address)
+            yield viewer
+            viewer.page.context.close()
 
 
 @contextmanager
