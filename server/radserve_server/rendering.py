@@ -79,6 +79,7 @@ class Renderer:
         self._pool = pool
         self._cache = cache
         self._max_image_bytes = max_image_bytes
+        self._forgotten = 0
 
     async def render(self, source: Source, policy: ImagePolicy, policy_digest: str) -> Rendition:
         """What the model would see; raises ImageRefused or TooLarge naming the field and the tag."""
@@ -86,18 +87,21 @@ class Renderer:
         known = self._cache.get(key)
         if known is not None:
             return Rendition(known, NO_TIME)
-        began = time.perf_counter()
+        began, forgotten = time.perf_counter(), self._forgotten
         if source.fetch is not None:
             source = replace(source, parts=await source.fetch(), fetch=None)
         fetch_s = time.perf_counter() - began
         done = await self._work(source, policy)
-        return Rendition(self._keep(key, done), replace(done.times, fetch=fetch_s))
+        rendered = _read(done)
+        if forgotten == self._forgotten:  # else what was fetched may lie there no more
+            self._keep(key, rendered)
+        return Rendition(rendered, replace(done.times, fetch=fetch_s))
 
     async def examine(self, source: Source, policy: ImagePolicy, policy_digest: str) -> Examination:
         """Render an upload, and find where it lies in a series; nothing is shown of a presentation state."""
         done = await self._work(source, policy, examine=True)
         if done.outcome["images"]:
-            self._keep(_key(source, policy_digest), done)
+            self._keep(_key(source, policy_digest), _read(done))
         plane = done.outcome["plane"]
         return Examination(None if plane is None else Plane.from_json(plane), done.times)
 
@@ -107,19 +111,16 @@ class Renderer:
 
     def forget_fetched(self) -> None:
         """Forget all renderings of images that lie in archives."""
+        self._forgotten += 1
         self._cache.discard_where(lambda key: key[0].startswith(FETCHED))
 
     def sweep(self) -> None:
         """Forget what is too old."""
         self._cache.sweep()
 
-    def _keep(self, key: Key, done: Done) -> Several:
-        rendered = tuple(
-            Rendered(np.frombuffer(pixels, np.uint8).reshape(image["shape"]), image["record"])
-            for image, pixels in _cut(done.outcome, done.out)
-        )
-        self._cache.put(key, rendered, len(done.out) + _RECORD_BYTES * len(rendered))
-        return rendered
+    def _keep(self, key: Key, rendered: Several) -> None:
+        size = sum(image.pixels.nbytes + _RECORD_BYTES for image in rendered)
+        self._cache.put(key, rendered, size)
 
     async def _work(self, source: Source, policy: ImagePolicy, *, examine: bool = False) -> Done:
         reading = source.reading
@@ -148,6 +149,13 @@ class Renderer:
 def _key(source: Source, policy_digest: str) -> Key:
     reading = replace(source.reading, presentation_state=None)
     return source.id, policy_digest, reading, source.state, source.choice
+
+
+def _read(done: Done) -> Several:
+    return tuple(
+        Rendered(np.frombuffer(pixels, np.uint8).reshape(image["shape"]), image["record"])
+        for image, pixels in _cut(done.outcome, done.out)
+    )
 
 
 def _cut(outcome: dict[str, Any], out: bytes) -> list[tuple[dict[str, Any], bytes]]:

@@ -27,7 +27,7 @@ class Intake:
             IntakeFile(stow=False) if settings.intake_file is None else read_intake_file(settings.intake_file)
         )
         self._takes_stow = file.stow
-        self._spool = Spool(file.spool)
+        self._spool = Spool(file.spool, note_loss=self._note_loss)
         rules = [Rule.compile(table) for table in file.rules]
         self._standing = StandingQuestions(rules, file.standing, self._spool, admission, metrics)
         self._reception = Reception(
@@ -36,7 +36,6 @@ class Intake:
             metrics,
             self._standing.note_growth,
             self._standing.note_release,
-            self._note_replacement,
         )
         self._forget: Callable[[], object] = lambda: None
         self._listener = None
@@ -79,7 +78,7 @@ class Intake:
         return Archives({**archives.by_name, INTAKE: self._spool})
 
     async def start(self, ask: Ask, forget: Callable[[], None]) -> None:
-        """Listen, and ask standing questions; `forget` what was rendered when an image is pushed anew, changed."""
+        """Listen, and ask standing questions; `forget` what was rendered when an image goes, or comes anew."""
         if not self._is_set:
             return
         self._spool.open()
@@ -95,5 +94,5 @@ class Intake:
         await self._standing.stop()
         await self._spool.close()
 
-    def _note_replacement(self) -> None:
+    def _note_loss(self) -> None:
         self._forget()

@@ -13,7 +13,7 @@ from radserve_server.metrics import Metrics
 @dataclass(frozen=True, slots=True)
 class Reception:
     """Takes pushes in. From any thread, `note_growth` is told the study of each instance that is new, and
-    `note_release` the studies of a push that is over, and `note_replacement` that an image is no longer what it was.
+    `note_release` the studies of a push that is over.
     """
 
     spool: Spool
@@ -21,7 +21,6 @@ class Reception:
     metrics: Metrics
     note_growth: Callable[[str], None]
     note_release: Callable[[Iterable[str]], None]
-    note_replacement: Callable[[], None]
 
     def note_end(self, push: "Push") -> None:
         """A push is over: nothing more comes by it."""
@@ -61,8 +60,6 @@ class Push:
         if outcome != "known":
             self.studies.add(instance.address.study)
             self.reception.note_growth(instance.address.study)
-        if outcome == "replaced":
-            self.reception.note_replacement()
         return instance
 
     def refuse(self, error: InstanceRefused) -> None:

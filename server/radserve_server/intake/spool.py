@@ -50,12 +50,19 @@ class StudyState:
 class Spool:
     """Keeps at most `table.bytes`, and each study until nothing was added to it for `table.ttl_s`.
 
-    A study goes as a whole, so that no question is answered on what is left of one.
+    A study goes as a whole, so that no question is answered on what is left of one. `note_loss` is told, from any
+    thread, when instances are not here any more, or not what they were.
     """
 
-    def __init__(self, table: SpoolTable, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        table: SpoolTable,
+        clock: Callable[[], float] = time.monotonic,
+        note_loss: Callable[[], None] = lambda: None,
+    ) -> None:
         self._table = table
         self._clock = clock
+        self._note_loss = note_loss
         self._vault: Vault = MemoryVault() if table.folder is None else EncryptedFolder(table.folder)
         self._lock = threading.Lock()
         self._studies: OrderedDict[str, _Study] = OrderedDict()  # the one touched last is the last
@@ -193,6 +200,7 @@ class Spool:
             before = study.kept.get(address)
             if before is not None:
                 self._forget(before)
+                self._note_loss()
             study.kept[address] = kept
             study.growth += bool(kept.instance.entry.planes)
             self._touch(address.study, study)
@@ -217,6 +225,7 @@ class Spool:
     def _drop(self, uid: str) -> None:
         for kept in self._studies.pop(uid).kept.values():
             self._forget(kept)
+        self._note_loss()
 
     def _forget(self, kept: _Kept) -> None:
         self.bytes -= kept.size

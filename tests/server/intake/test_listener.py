@@ -159,6 +159,22 @@ def test_an_image_that_is_pushed_anew_is_seen_anew(ward, make_series, study_of):
     assert first["source_sha256"] != second["source_sha256"]
 
 
+def test_an_image_that_had_to_go_and_comes_back_changed_is_seen_anew(open_ward, peer, make_series, study_of):
+    (file,), (other,) = make_series(25, 1), make_series(26, 1)
+    room = int(1.5 * file.stat().st_size)
+    with open_ward(peer + f'[spool]\nbytes = {room}\nwhen_full = "drop_oldest"\n') as ward:
+        ward.push("storescu", file)
+        first = ward.ask(study_of([file])).json()["clinical"]["images"][0]
+        ward.push("storescu", other)
+        assert ward.ask(study_of([file])).status_code == 404
+        dataset = pydicom.dcmread(file)
+        dataset.PixelData = bytes(len(dataset.PixelData))
+        dataset.save_as(file)
+        ward.push("storescu", file)
+        second = ward.ask(study_of([file])).json()["clinical"]["images"][0]
+    assert first["source_sha256"] != second["source_sha256"]
+
+
 def test_a_full_spool_refuses_what_comes(open_ward, peer, make_series, study_of):
     old, new = make_series(18), make_series(19)
     room = int(3.2 * old[0].stat().st_size)

@@ -13,17 +13,17 @@ CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 
 @pytest.fixture
 def noted():
-    return {"growth": [], "release": [], "replacement": 0}
+    return {"growth": [], "release": [], "losses": 0}
 
 
 @pytest.fixture
 def reception(noted):
     def count():
-        noted["replacement"] += 1
+        noted["losses"] += 1
 
     limits = LimitsTable.model_validate({"push_instances": 3})
-    spool = Spool(SpoolTable.model_validate({}))
-    return Reception(spool, limits, Metrics(), noted["growth"].append, noted["release"].extend, count)
+    spool = Spool(SpoolTable.model_validate({}), note_loss=count)
+    return Reception(spool, limits, Metrics(), noted["growth"].append, noted["release"].extend)
 
 
 def test_what_was_announced_must_be_what_came(reception, make_series):
@@ -39,15 +39,15 @@ def test_what_was_announced_must_be_what_came(reception, make_series):
     assert (push.stored, push.refused) == (1, 3)
 
 
-def test_growth_release_and_replacement_are_told(reception, noted, make_series):
+def test_growth_release_and_losses_are_told(reception, noted, make_series):
     data = make_series(81, 1)[0].read_bytes()
     push = reception.begin(None)
     push.take(data)
     push.take(data)
-    assert noted == {"growth": [_uid(81)], "release": [], "replacement": 0}
+    assert noted == {"growth": [_uid(81)], "release": [], "losses": 0}
     push.take(data.replace(b"CompressedSamples", b"OtherSamples12345"))
     reception.note_end(push)
-    assert noted == {"growth": [_uid(81)] * 2, "release": [_uid(81)], "replacement": 1}
+    assert noted == {"growth": [_uid(81)] * 2, "release": [_uid(81)], "losses": 1}
 
 
 def _uid(number):
