@@ -51,6 +51,7 @@ FLAGS = [
     "--enable-unsafe-swiftshader",
 ]
 PLACES = ("ImagePositionPatient", "ImageOrientationPatient", "SliceLocation", "FrameOfReferenceUID")
+STUDIES = ("head", "prior_head", "many_frames", "blocks", "negative", "volume")
 SIDE = 512  # of what the fake engine sees: a CT as it is, so that its pixels can be compared one by one
 
 
@@ -303,16 +304,13 @@ def many_frames() -> Study:
 @pytest.fixture(scope="session")
 def blocks() -> Study:
     """A CT of 256 flat blocks, 32 px wide, whose values cover the range, and lie close where tissue lies."""
-    values = np.concatenate([np.linspace(-1024, 3071, 128), np.linspace(-200, 300, 64), np.arange(8, 72)])
-    values = np.random.default_rng(7).permutation(np.round(values).astype(np.int16)).reshape(16, 16)
-    dataset = pydicom.dcmread(str(get_testdata_file("CT_small.dcm", download=False)))
-    for keyword in ("DataSetTrailingPadding", "PixelPaddingValue"):
-        dataset.pop(keyword, None)
-    dataset.Rows = dataset.Columns = SIDE
-    dataset.RescaleSlope, dataset.RescaleIntercept = 1, 0
-    dataset.WindowCenter, dataset.WindowWidth = 40, 400
-    dataset.PixelData = np.kron(values, np.ones((32, 32), np.int16)).tobytes()
-    return rename([dataset])
+    return make_blocks("CT", "MONOCHROME2")
+
+
+@pytest.fixture(scope="session")
+def negative() -> Study:
+    """The same as an X-ray whose high values are dark."""
+    return make_blocks("CR", "MONOCHROME1")
 
 
 @pytest.fixture(scope="session")
@@ -328,14 +326,26 @@ def volume() -> Study:
 
 
 @pytest.fixture(scope="session")
-def loaded(
-    orthanc: Orthanc, head: Study, prior_head: Study, many_frames: Study, blocks: Study, volume: Study
-) -> Orthanc:
+def loaded(request: pytest.FixtureRequest, orthanc: Orthanc) -> Orthanc:
     """Orthanc with all the studies."""
-    for study in (head, prior_head, many_frames, blocks, volume):
+    for study in map(request.getfixturevalue, STUDIES):
         for data in study.files:
             orthanc.upload(data)
     return orthanc
+
+
+def make_blocks(modality: str, interpretation: str) -> Study:
+    values = np.concatenate([np.linspace(-1024, 3071, 128), np.linspace(-200, 300, 64), np.arange(8, 72)])
+    values = np.random.default_rng(7).permutation(np.round(values) + 1024).astype(np.uint16).reshape(16, 16)
+    dataset = pydicom.dcmread(str(get_testdata_file("CT_small.dcm", download=False)))
+    for keyword in ("DataSetTrailingPadding", "PixelPaddingValue"):
+        dataset.pop(keyword, None)
+    dataset.Modality, dataset.PhotometricInterpretation = modality, interpretation
+    dataset.Rows = dataset.Columns = SIDE
+    dataset.PixelRepresentation, dataset.RescaleSlope, dataset.RescaleIntercept = 0, 1, -1024
+    dataset.WindowCenter, dataset.WindowWidth = 40, 400
+    dataset.PixelData = np.kron(values, np.ones((32, 32), np.uint16)).tobytes()
+    return rename([dataset])
 
 
 def make_head(date: str) -> Study:

@@ -108,6 +108,21 @@ def test_my_window_gives_the_pixels_of_the_viewer_on_flat_blocks(room, viewer, b
     assert np.abs(mine - models).max() <= 1
 
 
+def test_an_x_ray_whose_high_values_are_dark_is_shown_so_to_both(room, viewer, negative):
+    open_once(viewer, negative)
+    points = [(32 * column + 16, 32 * row + 16) for row in range(16) for column in range(16)]
+    mine, models = compare(room, viewer, points, (200, 1000))
+    lowest, highest = sorted(zip(stored(negative, points), mine, strict=True))[:: len(points) - 1]
+    assert (lowest[1], highest[1]) == (255, 0)
+    assert np.abs(mine - models).max() <= 1
+    assert not viewer.panel.get_by_text("the inversion is not sent").is_visible()
+
+
+def stored(study: Any, points: list[tuple[int, int]]) -> list[int]:
+    pixels = study.header(0).pixel_array
+    return [int(pixels[row, column]) for column, row in points]
+
+
 @pytest.mark.parametrize("name", ["as the file says", "soft tissue", "wide"])
 def test_my_window_gives_the_pixels_of_the_viewer_on_a_real_slice(room, viewer, head, name):
     open_once(viewer, head)
