@@ -28,6 +28,10 @@ export class AnswerView {
     this.update();
   }
 
+  get answerId() {
+    return this.#exchange.answerId;
+  }
+
   /** Leave only the question in sight. */
   fold() {
     this.details.open = false;

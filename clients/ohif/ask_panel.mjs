@@ -107,10 +107,12 @@ export class AskPanel {
     });
   }
 
+  /** Say what the reader sees, and open its study's answers; gives what is seen. */
   #refresh() {
     const shown = readShown(this.#services);
     this.question.tell(shown);
     if (shown && shown.study !== this.#study) this.#open(shown.study);
+    return shown;
   }
 
   /** Show the answers about a study; those that were given before it was opened are asked for once. */
@@ -122,25 +124,28 @@ export class AskPanel {
       (known ?? []).map(view => view.root),
     );
     if (known) return;
-    const views = [];
-    this.#views.set(study, views);
+    this.#views.set(study, []);
     try {
-      const told = await this.#gateway.answersAbout(study);
-      const places = one => (one.seen ?? []).map(seen => tellPlace(this.#services, seen));
-      views.push(...told.reverse().map(one => this.#view(recall(one, places(one)))));
-      views.slice(1).forEach(view => view.fold());
-      if (this.#study === study)
-        fill(
-          this.answers,
-          views.map(view => view.root),
-        );
+      this.#add(study, (await this.#gateway.answersAbout(study)).reverse());
     } catch {
       // An older server has no such list. What is wrong with one that does not answer is told when it is asked.
     }
   }
 
+  /** Put answers that were given before behind those that came in the meantime. */
+  #add(study, told) {
+    const views = this.#views.get(study);
+    if (!views) return; // it was closed
+    const places = one => (one.seen ?? []).map(seen => tellPlace(this.#services, seen));
+    const isNew = one => !views.some(view => view.answerId === one.answer_id);
+    const added = told.filter(isNew).map(one => this.#view(recall(one, places(one))));
+    added.slice(views.length ? 0 : 1).forEach(view => view.fold());
+    views.push(...added);
+    if (this.#study === study) this.answers.append(...added.map(view => view.root));
+  }
+
   async #ask(text) {
-    const shown = readShown(this.#services);
+    const shown = this.#refresh();
     const { scope, useWindow } = this.question;
     if (!shown || (shown.reason && scope !== 'series')) {
       this.question.refuse(`There is nothing to ask about: ${shown?.reason ?? 'no image is open'}.`);
@@ -149,8 +154,9 @@ export class AskPanel {
     const exchange = new Exchange(text, [], takeSnapshot(shown));
     exchange.wish = { shown, scope, useWindow };
     const view = this.#view(exchange);
-    this.#views.get(shown.study)?.forEach(other => other.fold());
-    this.#views.set(shown.study, [view, ...(this.#views.get(shown.study) ?? [])]);
+    const views = this.#views.get(shown.study);
+    views.forEach(other => other.fold());
+    views.unshift(view);
     this.answers.prepend(view.root);
     this.question.clear();
     await this.#run(exchange, view);
@@ -228,7 +234,7 @@ export class AskPanel {
     exchange.filed = { running: true };
     view.update();
     try {
-      const report = await this.#gateway.file(exchange.answerId);
+      const report = await this.#gateway.file(exchange.answerId, this.#pacs);
       exchange.filed = { report, displaySet: null };
       const where = { dataSource: this.#dataSource(), displaySetService: this.#services.displaySetService };
       exchange.filed.displaySet = await takeInSeries(where, report.study, report.series).catch(() => null);

@@ -51,9 +51,9 @@ export class Gateway {
     return (await this.#json('POST', '/v1/render', { image_dicom: reference }, signal)).images;
   }
 
-  /** File an answer as a draft report where its images came from. */
-  async file(answerId) {
-    return this.#json('POST', '/v1/reports', { answer_id: answerId });
+  /** File an answer as a draft report in the archive that the gateway calls `pacs`. */
+  async file(answerId, pacs) {
+    return this.#json('POST', '/v1/reports', { answer_id: answerId, ...(pacs ? { pacs } : {}) });
   }
 
   /** Say whether an answer was good: `verdict` is "up" or "down". */

@@ -4,7 +4,6 @@ import { button, element, fill } from './elements.mjs';
 import { SCOPES } from './references.mjs';
 import { suggest } from './suggestions.mjs';
 import { tellShown } from './viewport.mjs';
-import { tellWindow } from './window.mjs';
 
 export class QuestionView {
   #onAsk;
@@ -43,7 +42,7 @@ export class QuestionView {
   /** Say what the reader sees now. */
   tell(shown) {
     this.shown.textContent = shown ? tellShown(shown) : 'No image is open';
-    this.ownWindow.textContent = shown?.window ? tellWindow(shown.window) : (shown?.noWindow ?? '');
+    this.ownWindow.textContent = shown?.windowWords ?? shown?.noWindow ?? '';
     this.note.hidden = !shown?.inverted;
     if (shown && shown.modality !== this.#modality && !shown.reason) {
       this.#modality = shown.modality;

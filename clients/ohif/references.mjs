@@ -1,6 +1,6 @@
 /** From what the reader sees and chose to what the gateway is asked about. */
 
-import { tellWindow } from './window.mjs';
+import { unitOf } from './viewport.mjs';
 
 export const SCOPES = [
   { id: 'frame', label: 'This image', title: 'Ask about the image in front of you' },
@@ -32,7 +32,7 @@ export async function makeReferences(shown, { scope, useWindow, pacs, findPrior 
     const prior = await findPrior(shown);
     references.push({ study: prior.study, series: prior.series, instances: [prior.instance], ...shared });
     words.push(
-      `prior${tellDate(prior.date)}, slice ${prior.place} of ${prior.count} (same place in its stack)`,
+      `prior${tellDate(prior.date)}, ${unitOf(shown.modality)} ${prior.place} of ${prior.count} (same place in its stack)`,
     );
   }
   words.push(...tellTreatment(shown, useWindow, window));
@@ -43,14 +43,14 @@ function frameOf({ study, series, instance, frame }, shared) {
   return { study, series, instances: [instance], frames: [frame], ...shared };
 }
 
-function tellFrame({ frames, frame, place, count }) {
+function tellFrame({ modality, frames, frame, place, count }) {
   if (frames > 1) return `frame ${frame} of ${frames}`;
-  return count > 1 ? `slice ${place} of ${count}` : 'this image';
+  return count > 1 ? `${unitOf(modality)} ${place} of ${count}` : 'this image';
 }
 
 function tellTreatment(shown, useWindow, window) {
   const words = [];
-  if (window) words.push(`your window ${tellWindow(window)}`);
+  if (window) words.push(`your window ${shown.windowWords}`);
   else words.push(useWindow ? `the model's own window: ${shown.noWindow}` : "the model's own window");
   if (useWindow && shown.inverted) words.push('not inverted, as the model never sees inverted images');
   return words;

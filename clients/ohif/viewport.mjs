@@ -6,7 +6,8 @@ const FRAME = /\/studies\/([\d.]+)\/series\/([\d.]+)\/instances\/([\d.]+)\/frame
 
 /**
  * What the active viewport shows: `study`, `series`, `instance` and `frame` (from 1), `place` and `count` in the stack,
- * `modality`, `patientId`, `date`; `window`, or `noWindow`, why there is none; `inverted` against the usual.
+ * `modality`, `patientId`, `date`; `window` and `windowWords`, as the viewer writes it, or `noWindow`, why there is none;
+ * `inverted` against the usual.
  * `reason` says why there is no frame to ask about. Null while the viewer shows nothing.
  */
 export function readShown({ viewportGridService, displaySetService, cornerstoneViewportService }) {
@@ -40,16 +41,21 @@ export function tellPlace({ displaySetService }, { series, instance, frame }) {
   if (!instances) return '';
   const frames = Number(instances.find(isThere).NumberOfFrames ?? 1);
   if (frames > 1) return `frame ${frame} of ${frames}`;
-  return `slice ${instances.findIndex(isThere) + 1} of ${instances.length}`;
+  return `${unitOf(instances[0].Modality)} ${instances.findIndex(isThere) + 1} of ${instances.length}`;
 }
 
 /** In a line: "CT · slice 12 of 28 · W 100 · L 35". */
 export function tellShown(shown) {
   const what = shown.modality || 'Image';
   if (shown.reason) return `${what} · ${shown.reason}`;
-  const unit = shown.frames > 1 ? 'frame' : 'slice';
+  const unit = shown.frames > 1 ? 'frame' : unitOf(shown.modality);
   const place = shown.count > 1 ? `${unit} ${shown.place} of ${shown.count}` : '1 image';
-  return [what, place, shown.window ? tellWindow(shown.window) : shown.noWindow].join(' · ');
+  return [what, place, shown.window ? shown.windowWords : shown.noWindow].join(' · ');
+}
+
+/** What an image of a stack is called: a slice, where the modality cuts. */
+export function unitOf(modality) {
+  return ['CT', 'MR', 'PT', 'NM'].includes(modality) ? 'slice' : 'image';
 }
 
 function describe(displaySet) {
@@ -96,7 +102,13 @@ function readWindow(viewport, displaySet) {
   const header = displaySet.instance ?? displaySet.instances?.[0];
   const inverted = Boolean(invert) !== (header?.PhotometricInterpretation === 'MONOCHROME1');
   if (!range) return { window: null, noWindow: 'its window is not known yet', inverted };
-  return { window: toWindow(inStoredUnits(range, image), VOILUTFunction), noWindow: null, inverted };
+  const scale = readScale(image);
+  const stored = { lower: range.lower / scale.factor, upper: range.upper / scale.factor };
+  const window = toWindow(stored, VOILUTFunction);
+  const viewers = { center: (range.lower + range.upper) / 2, width: range.upper - range.lower };
+  const windowWords =
+    scale.units === null ? tellWindow(window) : `${tellWindow(viewers)} ${scale.units}`.trim();
+  return { window, windowWords, noWindow: null, inverted };
 }
 
 /** Before a reader touches the window, the viewer may not say which one it chose; its transfer function knows. */
@@ -106,8 +118,9 @@ function shownRange(viewport) {
   return lower < upper ? { lower, upper } : null;
 }
 
-/** The viewer shows PET in SUV; windows of the gateway are over the rescaled stored values (Bq/ml). */
-function inStoredUnits({ lower, upper }, image) {
-  const suv = image?.preScale?.scaled && image.preScale.scalingParameters?.suvbw;
-  return suv ? { lower: lower / suv, upper: upper / suv } : { lower, upper };
+/** The viewer shows PET in SUV, and doses as such; windows of the gateway are over the stored values, rescaled. */
+function readScale(image) {
+  const { suvbw, doseGridScaling } = (image?.preScale?.scaled && image.preScale.scalingParameters) || {};
+  if (suvbw) return { factor: suvbw, units: 'SUV' };
+  return doseGridScaling ? { factor: doseGridScaling, units: '' } : { factor: 1, units: null };
 }

@@ -109,3 +109,36 @@ def test_elements_take_text_as_text(page):
         "<i onclick=x>&amp;",
     )
     assert json.dumps(told) == json.dumps(["<i onclick=x>&amp;" * 2, 1, "<i onclick=x>&amp;", False])
+
+
+@pytest.mark.parametrize(
+    ("scaling", "range_", "words", "white"),
+    [
+        ({}, [-15, 84], "W\xa0100 · L\xa035", 84),
+        ({"suvbw": 0.0003}, [0, 6], "W\xa06 · L\xa03 SUV", 20_000),
+        ({"doseGridScaling": 2e-6}, [0.5, 2.5], "W\xa02 · L\xa01.5", 1_250_000),
+    ],
+)
+def test_a_window_is_told_as_the_viewer_tells_it_and_sent_over_stored_values(
+    page, scaling, range_, words, white
+):
+    shown = page.evaluate(READ_SHOWN, {"scaling": scaling, "range": range_})
+    assert shown["windowWords"] == words
+    assert shown["window"]["center"] - 0.5 + (shown["window"]["width"] - 1) / 2 == pytest.approx(white)
+
+
+READ_SHOWN = """async ({ scaling, range: [lower, upper] }) => {
+  const { readShown } = await import('/radserve/viewport.mjs');
+  const viewport = {
+    getCurrentImageId: () => 'wadors:/dicom-web/studies/1.2/series/1.3/instances/1.4/frames/1',
+    getCornerstoneImage: () => ({ preScale: { scaled: true, scalingParameters: scaling } }),
+    getProperties: () => ({ voiRange: { lower, upper }, VOILUTFunction: 'LINEAR' }),
+  };
+  const state = { activeViewportId: 'a', viewports: new Map([['a', { displaySetInstanceUIDs: ['b'] }]]) };
+  const { window, windowWords } = readShown({
+    viewportGridService: { getState: () => state },
+    displaySetService: { getDisplaySetByUID: () => ({ Modality: 'PT' }) },
+    cornerstoneViewportService: { getCornerstoneViewport: () => viewport },
+  });
+  return { window, windowWords };
+}"""
