@@ -212,13 +212,21 @@ export class AskPanel {
         exchange.references.map(reference => this.#gateway.render(reference)),
       );
       const records = exchange.clinical.images;
-      const images = several.flat();
+      const name = index => (index ? 'The model, prior' : 'The model');
+      const images = several.flatMap((some, index) => some.map(one => ({ ...one, who: name(index) })));
+      images.forEach((one, index) => (one.place = this.#tellPlace(exchange.clinical.seen?.[index], one.record)));
       const same = images.map((image, index) => image.record.pixels_sha256 === records[index]?.pixels_sha256);
       exchange.seen = { images, verified: images.length === records.length && same.every(Boolean) };
     } catch (error) {
       exchange.seen = { images: [], error };
     }
     view.update();
+  }
+
+  /** Where the viewer has a slice: its stack may run the other way than the server's. */
+  #tellPlace(seen, { slice }) {
+    const place = seen ? tellPlace(this.#services, seen) : '';
+    return place || (slice ? `slice ${slice.slice} of ${slice.slices}` : '');
   }
 
   #view(exchange) {

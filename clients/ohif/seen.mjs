@@ -1,20 +1,23 @@
 /** What the model saw, beside what the reader saw. */
 
 import { button, element } from './elements.mjs';
+import { tellView } from './viewport.mjs';
 import { tellWindow } from './window.mjs';
 
-/** The pictures of `seen`, {images, verified} or {error}, and the reader's own view as a canvas, or null. */
+/**
+ * The pictures of `seen`, {images, verified} or {error}, each with `who` saw it and its `place`; and the reader's own
+ * view as a canvas, or null.
+ */
 export function showSeen(seen, snapshot, shown) {
   if (seen.error)
     return [
       element('p', { class: 'rs-warning' }, `What the model saw cannot be shown. ${seen.error.message}`),
     ];
-  const figures = seen.images.map(({ png_base64: png, record }) => {
+  const figures = seen.images.map(({ png_base64: png, record, who, place }) => {
     const image = element('img', { src: `data:image/png;base64,${png}`, alt: 'What the model saw' });
-    return figure(image, 'The model', tellRecord(record));
+    return figure(image, who, [tellVoi(record.voi), place].filter(Boolean).join(' · '));
   });
-  if (snapshot)
-    figures.push(figure(snapshot, 'You', shown?.window ? tellWindow(shown.window) : (shown?.noWindow ?? '')));
+  if (snapshot) figures.push(figure(snapshot, 'You', shown ? tellView(shown) : ''));
   const told = seen.verified
     ? element(
         'p',
@@ -38,12 +41,9 @@ function figure(picture, who, words) {
   return element('figure', {}, open, caption);
 }
 
-function tellRecord({ voi, frame, number_of_frames: frames, slice }) {
-  const parts = [];
-  if (voi?.center !== null && voi?.center !== undefined) parts.push(tellWindow(voi));
-  if (slice) parts.push(`slice ${slice.slice} of ${slice.slices}`);
-  if (frames > 1) parts.push(`frame ${frame}`);
-  return parts.join(' · ');
+function tellVoi(voi) {
+  if (voi?.center === null || voi?.center === undefined) return '';
+  return voi.units === 'SUVbw' ? `${tellWindow(voi)} SUV` : tellWindow(voi);
 }
 
 /** Esc or a click closes it. */

@@ -53,6 +53,14 @@ export function tellShown(shown) {
   return [what, place, shown.window ? shown.windowWords : shown.noWindow].join(' · ');
 }
 
+/** The reader's own window and place: "W 100 · L 35 · slice 12 of 28". */
+export function tellView({ windowWords, noWindow, modality, frames, frame, place, count }) {
+  const window = windowWords ?? noWindow;
+  if (!count) return window ?? '';
+  if (frames > 1) return `${window} · frame ${frame} of ${frames}`;
+  return count > 1 ? `${window} · ${unitOf(modality)} ${place} of ${count}` : window;
+}
+
 /** What an image of a stack is called: a slice, where the modality cuts. */
 export function unitOf(modality) {
   return ['CT', 'MR', 'PT', 'NM'].includes(modality) ? 'slice' : 'image';
@@ -105,9 +113,7 @@ function readWindow(viewport, displaySet) {
   const scale = readScale(image);
   const stored = { lower: range.lower / scale.factor, upper: range.upper / scale.factor };
   const window = toWindow(stored, VOILUTFunction);
-  const viewers = { center: (range.lower + range.upper) / 2, width: range.upper - range.lower };
-  const windowWords =
-    scale.units === null ? tellWindow(window) : `${tellWindow(viewers)} ${scale.units}`.trim();
+  const windowWords = `${tellWindow(toWindow(range))} ${scale.units}`.trim();
   return { window, windowWords, noWindow: null, inverted };
 }
 
@@ -122,5 +128,5 @@ function shownRange(viewport) {
 function readScale(image) {
   const { suvbw, doseGridScaling } = (image?.preScale?.scaled && image.preScale.scalingParameters) || {};
   if (suvbw) return { factor: suvbw, units: 'SUV' };
-  return doseGridScaling ? { factor: doseGridScaling, units: '' } : { factor: 1, units: null };
+  return doseGridScaling ? { factor: doseGridScaling, units: '' } : { factor: 1, units: '' };
 }

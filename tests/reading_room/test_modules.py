@@ -115,8 +115,8 @@ def test_elements_take_text_as_text(page):
     ("scaling", "range_", "words", "white"),
     [
         ({}, [-15, 84], "W\xa0100 · L\xa035", 84),
-        ({"suvbw": 0.0003}, [0, 6], "W\xa06 · L\xa03 SUV", 20_000),
-        ({"doseGridScaling": 2e-6}, [0.5, 2.5], "W\xa02 · L\xa01.5", 1_250_000),
+        ({"suvbw": 0.0003}, [0, 6], "W\xa07 · L\xa03.5 SUV", 20_000),
+        ({"doseGridScaling": 2e-6}, [0.5, 2.5], "W\xa03 · L\xa02", 1_250_000),
     ],
 )
 def test_a_window_is_told_as_the_viewer_tells_it_and_sent_over_stored_values(
