@@ -208,7 +208,11 @@ def test_a_prior_is_found_and_its_slice_lies_at_the_same_place(viewer, head, pri
     assert [one["study"] for one in answer["clinical"]["seen"]] == [head.uid, prior_head.uid]
     assert "prior of 2022-01-02" in viewer.newest.text_content()
     viewer.newest.get_by_text("These are the very pixels").wait_for()
-    assert viewer.newest.locator("figure img").count() == 2
+    assert viewer.newest.locator("figcaption b").all_text_contents() == [
+        "The model",
+        "The model, prior",
+        "You",
+    ]
 
 
 def head_place(viewer: Any, head: Any) -> int:
@@ -319,6 +323,23 @@ def test_a_patient_without_a_prior_is_told_of(viewer, many_frames):
     viewer.question.fill("Has it changed?")
     viewer.question.press("Enter")
     viewer.newest.get_by_text("The archive has no earlier US study of this patient.").wait_for()
+
+
+def test_a_slice_the_policy_chose_has_the_number_it_has_in_the_viewer(viewer, volume):
+    """The viewer's stack of it begins at its other end."""
+    viewer.open(volume)
+    viewer.choose("Series")
+    (seen,) = viewer.ask("Is there a bleed?")["clinical"]["seen"]
+    instances = viewer.page.evaluate(STACK)
+    assert instances != [volume.instance(index) for index in range(8)]
+    place = instances.index(seen["instance"]) + 1
+    viewer.newest.locator("figcaption").first.and_(viewer.page.get_by_text(f"slice {place} of 8")).wait_for()
+
+
+STACK = """() => {
+  const [displaySet] = window.services.displaySetService.getActiveDisplaySets();
+  return displaySet.instances.map(one => one.SOPInstanceUID);
+}"""
 
 
 def test_nothing_of_a_study_is_kept_once_it_is_closed(viewer, blocks):
