@@ -6,8 +6,8 @@ UNTIMED := tests/engines tests/imaging tests/server/damaged tests/deploy
 .PHONY: demo viewer test $(UNTIMED) lint format conformance bench regression imaging-bench clean
 demo: .venv/serving
 	$(BIN)/radserve demo
-viewer: .venv/serving  # STUDY=folder shows your own DICOM
-	$(BIN)/radserve ohif --fetch && $(BIN)/radserve ohif --demo $(if $(STUDY),--study $(STUDY))
+viewer: .venv/serving  # STUDY=folder shows your own DICOM, PORT=3001 listens there
+	$(BIN)/radserve ohif --fetch && $(BIN)/radserve ohif --demo $(if $(STUDY),--study $(STUDY)) $(if $(PORT),--port $(PORT))
 test: .venv/testing
 	@$(BIN)/radserve ohif --fetch || echo "Without OHIF the tests in a browser are skipped."
 	$(MAKE) --jobs=2 --output-sync=target $(UNTIMED) lint .venv-aiperf/ready

@@ -67,14 +67,18 @@ async def demonstrate(settings: "ViewerSettings", listener: socket.socket, study
     ):
         with Progress(f"Loading {len(files)} images into Orthanc"):
             studies = load(orthanc, files)
-        async with running_server("--pacs-url", orthanc.dicom_web) as server:
+        audit = Path(folder) / "audit.jsonl"
+        async with running_server("--pacs-url", orthanc.dicom_web, "--audit-file", str(audit)) as server:
             archive = replace(settings.archive, url=orthanc.dicom_web)
             gateway = replace(settings.gateway, url=server.url, login=dict)
 
             def announce(address: str) -> None:
-                print("The reading room is ready; Ctrl-C ends it, and its archive is forgotten.")
+                print(
+                    "The reading room is ready; Ctrl-C ends it, and its archive and audit file are forgotten."
+                )
                 print(f"  archive  {orthanc.dicom_web}   (Orthanc, studies: {len(studies)})")
                 print(f"  gateway  {server.url}   (demo engine: not for clinical use)")
+                print(f"  audit    {audit}")
                 print(f"  viewer   {address}")
                 print(f"Open:      {address}/viewer?StudyInstanceUIDs={studies[0]}", flush=True)
 

@@ -114,4 +114,6 @@ def check(link: str) -> None:
         pacs = http.get("/radserve/config.json").json()["pacs"]
         asked = {"question": "Which organ is shown?", "image_dicom": [{"study": study, "pacs": pacs}]}
         answer = http.post("/v1/vqa", json=asked).json()
+        judged = {"answer_id": answer["clinical"]["answer_id"], "verdict": "up"}
+        assert http.post("/v1/feedback", json=judged).status_code == 201
     assert answer["answer"] and answer["clinical"]["seen"][0]["study"] == study
