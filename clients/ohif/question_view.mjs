@@ -53,9 +53,11 @@ export class QuestionView {
 
   setBusy(busy) {
     this.#busy = busy;
+    const focused = document.activeElement;
     this.askButton.hidden = busy;
     this.stopButton.hidden = !busy;
     for (const chip of this.suggestions.children) chip.disabled = busy;
+    if (focused?.hidden || focused?.disabled) (busy ? this.stopButton : this.text).focus(); // for those without a mouse
   }
 
   #build() {

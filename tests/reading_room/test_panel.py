@@ -164,6 +164,17 @@ FOCUSED = """() => {
 }"""
 
 
+@pytest.mark.parametrize("button", ["Ask", "Is there a bleed?"])
+def test_who_has_no_mouse_does_not_lose_their_place_by_asking(room, viewer, button):
+    room.backend.token_delay_s, room.backend.words = 0.2, WORDS * 50
+    viewer.question.fill("Is there a mass?")
+    viewer.panel.locator("form").get_by_role("button", name=button, exact=True).focus()
+    viewer.page.keyboard.press("Enter")
+    viewer.until(lambda: viewer.page.evaluate(FOCUSED) == "Stop")
+    viewer.page.keyboard.press("Escape")
+    viewer.until(lambda: viewer.page.evaluate(FOCUSED) == "Question")
+
+
 def test_a_panel_that_is_hidden_comes_up_when_it_is_called(viewer):
     asked = viewer.ask("Is there a bleed?")["answer"]
     viewer.page.locator("[data-cy=side-panel-header-right]").click()
