@@ -3,7 +3,7 @@
 import { button, element, fill } from './elements.mjs';
 import { SCOPES } from './references.mjs';
 import { suggest } from './suggestions.mjs';
-import { tellShown } from './viewport.mjs';
+import { tellSeries, tellShown } from './viewport.mjs';
 
 export class QuestionView {
   #onAsk;
@@ -42,6 +42,7 @@ export class QuestionView {
   /** Say what the reader sees now. */
   tell(shown) {
     this.shown.textContent = shown ? tellShown(shown) : 'No image is open';
+    this.series.textContent = shown ? tellSeries(shown) : '';
     this.ownWindow.textContent = shown?.windowWords ?? shown?.noWindow ?? '';
     this.note.hidden = !shown?.inverted;
     if (shown && shown.modality !== this.#modality && !shown.reason) {
@@ -62,6 +63,7 @@ export class QuestionView {
 
   #build() {
     this.shown = element('p', { class: 'rs-shown' });
+    this.series = element('p', { class: 'rs-series rs-small' });
     this.text = element('textarea', {
       id: 'radserve-question',
       rows: 3,
@@ -86,7 +88,7 @@ export class QuestionView {
     );
     const send = element('div', { class: 'rs-send' }, this.askButton, this.stopButton, keys);
     const parts = [
-      this.shown,
+      element('div', {}, this.shown, this.series),
       this.text,
       this.refusal,
       this.#buildScopes(),

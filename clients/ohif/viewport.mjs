@@ -53,6 +53,12 @@ export function tellShown(shown) {
   return [what, place, shown.window ? shown.windowWords : shown.noWindow].join(' · ');
 }
 
+/** Of which series and day it is, as far as the archive says: "AX 5 mm · 2024-05-06". */
+export function tellSeries({ description, date }) {
+  const day = /^\d{8}$/.test(date) ? `${date.slice(0, 4)}-${date.slice(4, 6)}-${date.slice(6)}` : '';
+  return [description, day].filter(Boolean).join(' · ');
+}
+
 /** The reader's own window and place: "W 100 · L 35 · slice 12 of 28". */
 export function tellView({ windowWords, noWindow, modality, frames, frame, place, count }) {
   const window = windowWords ?? noWindow;

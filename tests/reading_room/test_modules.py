@@ -92,6 +92,14 @@ def test_a_place_in_one_stack_is_found_in_another(page, place, count, others, in
     assert call(page, "prior", "matchPlace", place, count, others) == index
 
 
+@pytest.mark.parametrize(
+    ("description", "date", "words"),
+    [("AX 5 mm", "20240506", "AX 5 mm · 2024-05-06"), ("", "20240506", "2024-05-06"), ("", "2024.05.06", "")],
+)
+def test_series_and_day_are_told_as_far_as_they_are_known(page, description, date, words):
+    assert call(page, "viewport", "tellSeries", {"description": description, "date": date}) == words
+
+
 @pytest.mark.parametrize("modality", ["CT", "MR", "CR", "DX", "MG", "US", "NM", ""])
 def test_there_are_suggestions_for_every_modality(page, modality):
     questions = call(page, "suggestions", "suggest", modality)
