@@ -1,6 +1,5 @@
 """Server-sent events: their format, and the response that stops its source when the reader goes away."""
 
-import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -9,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from radserve_server.disconnect import cancel, wait_until_gone
+from radserve_server.disconnect import while_connected
 from radserve_server.errors import ClientGone, GatewayError
 
 _LOG = logging.getLogger(__name__)
@@ -45,16 +44,11 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Write until the source or the client ends."""
-        writing = asyncio.ensure_future(self._write(send))
-        gone = asyncio.ensure_future(wait_until_gone(receive))
         try:
-            await asyncio.wait({writing, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if writing.done():
-                writing.result()
-            else:
-                self._note_failure(ClientGone("the client closed the connection"))
+            await while_connected(receive, self._write(send))
+        except ClientGone as error:
+            self._note_failure(error)
         finally:
-            await cancel(writing, gone)
             await self._source.aclose()
             await self._close()
 

@@ -5,7 +5,6 @@ import re
 import signal
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -23,6 +22,7 @@ from radserve_engines.assets import demo_engine, model_repo
 from radserve_engines.embedded_triton import TritonPorts, triton_command
 from radserve_server.app import create_app
 from radserve_server.fake import FakeBackend
+from radserve_server.owned_server import serving
 from radserve_server.serve import configure
 from radserve_server.settings import Settings
 
@@ -67,17 +67,8 @@ def gateway_url() -> Iterator[str]:
     backend = FakeBackend()
     backend.confidence = {**(backend.confidence or {}), "abstained": True}
     settings = Settings(render_workers=1, port=0, probe_interval_s=0.05)
-    server = uvicorn.Server(configure(settings, create_app(settings, backend)))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive(), "the server did not start"
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
+    with serving(uvicorn.Server(configure(settings, create_app(settings, backend)))) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

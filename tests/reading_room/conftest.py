@@ -7,7 +7,6 @@ import io
 import json
 import re
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -27,6 +26,7 @@ from radserve_client.orthanc import Orthanc
 from radserve_server.app import create_app
 from radserve_server.errors import ArchiveError, GatewayUnreachable
 from radserve_server.fake import MANIFEST, FakeBackend
+from radserve_server.owned_server import serving
 from radserve_server.serve import configure
 from radserve_server.settings import Settings
 from radserve_server.viewer.app import create_viewer
@@ -224,21 +224,6 @@ class Room:
 
     url: str
     backend: FakeBackend
-
-
-@contextmanager
-def serving(server: uvicorn.Server) -> Iterator[str]:
-    """Its address, for the time of a block."""
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive(), "the server did not start"
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import base64
 import dataclasses
 import io
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -21,6 +20,7 @@ from pydicom.data import get_testdata_file
 
 from radserve_server.app import create_app
 from radserve_server.fake import FakeBackend
+from radserve_server.owned_server import serving
 from radserve_server.pacs.archive import Archives
 from radserve_server.serve import configure
 from radserve_server.services import Services
@@ -55,20 +55,11 @@ def running(backend: FakeBackend, archives: Archives | None = None, **given: Any
     """One worker is enough, and starts soonest."""
     settings = Settings(**{"render_workers": 1, "port": 0, "probe_interval_s": 0.05, **given})
     app = create_app(settings, backend, archives)
-    server = uvicorn.Server(configure(settings, app))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive(), "the server did not start"
-            time.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        url = f"http://127.0.0.1:{port}"
-        with httpx.Client(base_url=url, timeout=20) as http:
-            yield Gateway(url, app, backend, http)
-    finally:
-        server.should_exit = True
-        thread.join()
+    with (
+        serving(uvicorn.Server(configure(settings, app))) as url,
+        httpx.Client(base_url=url, timeout=20) as http,
+    ):
+        yield Gateway(url, app, backend, http)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import fnmatch
 import ipaddress
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -18,6 +17,8 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+
+from radserve_server.toml_files import read_toml, tell_first
 
 _MIB = 2**20
 _MOST_SEALED = 2**31 - 1  # bytes that AES-GCM takes in one go
@@ -168,19 +169,9 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 def read_intake_file(path: Path) -> IntakeFile:
     """Raises ValueError naming the file and the key at fault. Paths in it are relative to its folder."""
     try:
-        told = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not TOML: {error}") from None
-    try:
-        return _anchor(IntakeFile.model_validate(told), path.parent)
+        return _anchor(IntakeFile.model_validate(read_toml(path)), path.parent)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        key = ".".join(str(step) for step in first["loc"])
-        reason = "there is no such key" if first["type"] == "extra_forbidden" else first["msg"]
-        reason = reason.removeprefix("Value error, ")
-        raise ValueError(f"{path}: {key}: {reason}" if key else f"{path}: {reason}") from None
+        raise ValueError(tell_first(error, f"{path}:")) from None
 
 
 def _anchor(file: IntakeFile, folder: Path) -> IntakeFile:

@@ -3,7 +3,6 @@
 import os
 import re
 import ssl
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -25,6 +24,7 @@ from radserve_server.pacs.cached import CachedArchive, InstanceCache
 from radserve_server.pacs.dicomweb import DicomWebArchive
 from radserve_server.pacs.endpoint import Credentials, Endpoint
 from radserve_server.settings import PREFIX, Settings, is_loopback
+from radserve_server.toml_files import read_toml, tell_first
 
 ONLY = "pacs"
 """The name of a PACS that RADSERVE_PACS_URL gives."""
@@ -107,12 +107,7 @@ def open_archives(settings: Settings, metrics: Metrics | None = None) -> Archive
 
 def read_endpoints(path: Path, environment: Mapping[str, str]) -> dict[str, Endpoint]:
     """The PACS of a file by name; raises ValueError naming file, table and key of what is wrong."""
-    try:
-        tables = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"pacs_file {path} cannot be read: {type(error).__name__}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path} is not TOML: {error}") from None
+    tables = read_toml(path)
     endpoints = {}
     for name, table in tables.items():
         where = f"{path}: [{name}]"
@@ -133,12 +128,7 @@ def _read_table(table: dict[str, Any], where: str) -> PacsTable:
     try:
         return PacsTable.model_validate(table)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        key = ".".join(str(step) for step in first["loc"])
-        reason = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            reason = f"there is no such key; there are {', '.join(PacsTable.model_fields)}"
-        raise ValueError(f"{where} {key}: {reason}" if key else f"{where}: {reason}") from None
+        raise ValueError(tell_first(error, where, list(PacsTable.model_fields))) from None
 
 
 def _open(name: str, table: PacsTable, environment: Mapping[str, str], where: str) -> Endpoint:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -11,8 +12,8 @@ from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 from yarl import URL
 
-from radserve_server.disconnect import cancel, wait_until_gone, while_connected
-from radserve_server.errors import GatewayError
+from radserve_server.disconnect import while_connected
+from radserve_server.errors import ClientGone, GatewayError
 
 _LOG = logging.getLogger(__name__)
 _SENT_ON = (
@@ -111,14 +112,10 @@ class PassedOn:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Write until the upstream or the browser ends."""
-        writing = asyncio.ensure_future(self._write(send))
-        gone = asyncio.ensure_future(wait_until_gone(receive))
         try:
-            await asyncio.wait({writing, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if writing.done():
-                writing.result()
+            with suppress(ClientGone):
+                await while_connected(receive, self._write(send))
         finally:
-            await cancel(writing, gone)
             self._answer.close()
 
     async def _write(self, send: Send) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from radserve_server.errors import ArchiveUnreachable, GatewayUnreachable
-from radserve_server.owned_server import OwnedServer
+from radserve_server.owned_server import OwnedServer, serving
 from radserve_server.viewer.serving import ViewerServer
 from radserve_server.viewer.settings import ViewerSettings
 from radserve_server.viewer.upstream import Upstream
@@ -103,20 +102,6 @@ def app_of(behind: Behind) -> Starlette:
         Route("/{rest:path}", behind.echo, methods=["GET", "HEAD", "POST"]),
     ]
     return Starlette(routes=routes)
-
-
-@contextmanager
-def serving(server: uvicorn.Server) -> Iterator[str]:
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive(), "the server did not start"
-            time.sleep(0.005)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @contextmanager
