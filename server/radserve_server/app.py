@@ -22,6 +22,7 @@ from radserve_server.body_gate import BodyBudget, BodyGate
 from radserve_server.disconnect import cancel
 from radserve_server.documentation import DESCRIPTION, describe_api
 from radserve_server.errors import GatewayError, InvalidRequest, RequestTimeout, Unauthorized
+from radserve_server.host_names import LoopbackDoor
 from radserve_server.intake import routes as intake
 from radserve_server.pacs.archive import Archives
 from radserve_server.release import own_version
@@ -57,7 +58,7 @@ def create_app(settings: Settings, backend: Backend, archives: Archives | None =
         version=own_version(),
         description=DESCRIPTION,
         lifespan=_lifespan,
-        middleware=[Middleware(AccessLayer), Middleware(BodyGate, budget=BodyBudget(settings.bodies_bytes))],
+        middleware=_list_layers(settings),
         redoc_url=None,
         exception_handlers={
             GatewayError: _answer_gateway_error,
@@ -70,6 +71,16 @@ def create_app(settings: Settings, backend: Backend, archives: Archives | None =
         app.include_router(router)
     app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]
     return app
+
+
+def _list_layers(settings: Settings) -> list[Middleware]:
+    """From the outside in; what asks for no key and is not open on purpose is for this machine alone."""
+    door = [] if settings.api_keys_file or settings.insecure_open else [Middleware(LoopbackDoor)]
+    return [
+        Middleware(AccessLayer),
+        *door,
+        Middleware(BodyGate, budget=BodyBudget(settings.bodies_bytes)),
+    ]
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ GatewayError                 500 server_error
 │   ├── QuestionRefused      400 by the engine: context_length_exceeded, invalid_sampling, …
 │   └── ImageRefused         400 by the decoder: radserve_imaging's codes, decoder_failed
 ├── Unauthorized             401 invalid_api_key
-├── Forbidden                403 forbidden            (the viewer's: unknown_host, cross_site)
+├── Forbidden                403 forbidden            (unknown_host, cross_site)
 ├── NotFound                 404 model_not_found, image_not_found, series_not_found, dicom_not_found, …
 ├── NotAcceptable            406 not_acceptable
 ├── RequestTimeout           408 request_timeout

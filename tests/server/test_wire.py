@@ -10,6 +10,7 @@ import pytest
 from radserve_server.fake import FakeBackend
 
 URL = "/v1/chat/completions"
+HEAD = f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
 def connect(gateway, body, receive_buffer=None):
@@ -20,7 +21,7 @@ def connect(gateway, body, receive_buffer=None):
     connection.settimeout(10)
     connection.connect((gateway.http.base_url.host, gateway.http.base_url.port))
     sent = json.dumps(body).encode()
-    head = f"POST {URL} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(sent)}\r\n\r\n"
+    head = f"{HEAD}Content-Length: {len(sent)}\r\n\r\n"
     connection.sendall(head.encode() + sent)
     return connection
 
@@ -90,7 +91,7 @@ def test_a_body_that_never_comes_is_given_up(start):
     with start(FakeBackend(), body_timeout_s=0.2) as gateway:
         address = (gateway.http.base_url.host, gateway.http.base_url.port)
         with socket.create_connection(address, 5) as connection:
-            head = f"POST {URL} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+            head = f"{HEAD}Content-Length: 9\r\n\r\n"
             connection.sendall(head.encode() + b"{")
             assert connection.recv(4096).startswith(b"HTTP/1.1 408 ")
 

@@ -2,9 +2,7 @@
 
 import base64
 import binascii
-import ipaddress
 from collections.abc import Iterable, Mapping
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -12,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from radserve_server.auth import Keyring
 from radserve_server.errors import Forbidden, GatewayError, Unauthorized
+from radserve_server.host_names import read_host_name
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE = ("GET", "HEAD")
@@ -64,7 +63,7 @@ class Guard:
         await self._app(scope, receive, send_guarded)
 
     def _check_host(self, host: str) -> None:
-        name = _host_name(host)
+        name = read_host_name(host)
         if name not in self._hosts:
             message = f"this viewer is not known as {name[:100]!r}: start it with --known-as {name[:100]}"
             raise Forbidden(message, code="unknown_host")
@@ -81,16 +80,6 @@ class Guard:
         origin = asked.get("origin")
         if origin is not None and origin.partition("://")[2].lower() != asked.get("host", "").lower():
             raise Forbidden("a page of another site may not ask this viewer", code="cross_site")
-
-
-def _host_name(host: str) -> str:
-    """Without its port, in lower case; IPv6 addresses without brackets, in their shortest form."""
-    name = host
-    try:
-        name = (urlsplit(f"//{host}").hostname or "").lower()
-        return str(ipaddress.ip_address(name))
-    except ValueError:
-        return name
 
 
 def _log_in(scope: Scope, asked: Mapping[str, str], keyring: Keyring) -> Scope:
