@@ -9,6 +9,8 @@ RUN python -m venv /opt/radserve \
 FROM python:3.11.15-slim-bookworm
 ENV PATH=/opt/radserve/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 COPY --from=build /opt/radserve /opt/radserve
+# A volume that is put here takes over whose it is.
+RUN install -d -m 700 -o 10001 -g 10001 /audit
 USER 10001:10001
 EXPOSE 8000
 # Ready means that the engine answers, too; a slow engine start is within the start period.

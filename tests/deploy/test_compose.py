@@ -58,7 +58,7 @@ def test_every_path_that_a_variable_names_is_mounted(compose):
         paths = {
             str(value)
             for value in service["environment"].values()
-            if re.match(r"/(engines|trusted|run|pacs)", str(value))
+            if re.match(r"/(engines|trusted|run|pacs|audit)", str(value))
         }
         assert paths
         for path in paths:
@@ -71,10 +71,16 @@ def test_without_an_engine_of_ones_own_the_cpu_container_serves_its_demo_engine(
     assert not environment[ENGINE_VARIABLE] and not environment["RADSERVE_TRUSTED_KEYS"]
 
 
+def test_readers_verdicts_are_kept(compose):
+    for name in ("gateway", "cpu"):
+        assert compose["services"][name]["environment"]["RADSERVE_AUDIT_FILE"].startswith("/audit/")
+    assert "audit" in compose["volumes"]
+
+
 def test_engines_keys_and_model_repository_cannot_be_written_from_within(compose):
     for name in OURS:
         for volume in compose["services"][name].get("volumes", []):
-            assert volume.get("read_only") or volume["target"] == "/cache"
+            assert volume.get("read_only") or volume["target"] in ("/cache", "/audit")
 
 
 def test_ports_are_opened_on_loopback_only_and_triton_opens_none(compose):
