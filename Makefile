@@ -2,18 +2,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
-UNTIMED := tests/engines tests/imaging tests/server/damaged tests/deploy
-.PHONY: demo viewer test $(UNTIMED) lint format conformance bench regression imaging-bench clean
+HALF-1 := tests/engines tests/imaging tests/deploy
+HALF-2 := $(HALF-1:%=--ignore=%)
+.PHONY: demo viewer test lint format conformance bench regression imaging-bench clean
 demo: .venv/serving
 	$(BIN)/radserve demo
 viewer: .venv/serving  # STUDY=folder shows your own DICOM, PORT=3001 listens there
 	$(BIN)/radserve ohif --fetch && $(BIN)/radserve ohif --demo $(if $(STUDY),--study $(STUDY)) $(if $(PORT),--port $(PORT))
 test: .venv/testing
 	@$(BIN)/radserve ohif --fetch || echo "Without OHIF the tests in a browser are skipped."
-	$(MAKE) --jobs=2 --output-sync=target $(UNTIMED) lint .venv-aiperf/ready
-	$(BIN)/pytest $(UNTIMED:%=--ignore=%)
-$(UNTIMED): .venv/testing  # two of these at a time, each told when it ends; what measures times runs alone, after them
-	$(BIN)/pytest $@
+	$(MAKE) --jobs=2 --output-sync=target half-1 half-2 lint .venv-aiperf/ready
+	$(BIN)/pytest -m timed
+half-%: .venv/testing  # what measures no times runs in two halves at once, each told when it ends
+	$(BIN)/pytest -m 'not timed' $(HALF-$*)
 lint: .venv/testing
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 format: .venv/testing
@@ -35,5 +36,4 @@ clean: ; rm -rf .venv .venv-aiperf .viewer runs
 	@echo "Installing the test tools and the PyTorch baseline into .venv (about a minute) …"
 	$(PIP) --editable '.[test]' && touch $@
 .venv-aiperf/ready:  # NVIDIA's load generator needs other versions than the server: half a minute
-	$(PYTHON) -m venv .venv-aiperf
-	.venv-aiperf/bin/pip install --quiet --disable-pip-version-check 'aiperf==0.13.*' && touch $@
+	$(PYTHON) -m venv .venv-aiperf && .venv-aiperf/bin/pip install --quiet --disable-pip-version-check 'aiperf==0.13.*' && touch $@

@@ -36,6 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "checks(key, ...): the statements of radserve_imaging.conformance it checks"
     )
+    config.addinivalue_line("markers", "timed: measures times, so nothing else may run beside it")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

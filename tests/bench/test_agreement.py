@@ -17,6 +17,8 @@ from radserve_bench.record import Load, Point, Record
 from radserve_engines.assets import demo_engine
 from radserve_imaging import ImagePolicy
 
+pytestmark = pytest.mark.timed
+
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 needs_both = pytest.mark.skipif(

@@ -16,6 +16,8 @@ from radserve_client.running import running_server
 from radserve_engines.assets import demo_engine
 from radserve_imaging import ImagePolicy, render
 
+pytestmark = pytest.mark.timed
+
 POLICY = ImagePolicy(width=224, height=224)
 VQA_RAD = Path(__file__).parents[3] / "shared" / "data" / "vqa-rad" / "validate.jsonl"
 

@@ -17,6 +17,8 @@ from radserve_bench.driving.presets import make_plan
 from radserve_client.bench_command import _wanted, add_bench_word
 from radserve_client.cli import main
 
+pytestmark = pytest.mark.timed
+
 _FIRST_MS, _TOKEN_MS = 80.0, 10.0
 
 

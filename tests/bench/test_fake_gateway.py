@@ -15,6 +15,8 @@ from radserve_bench.imaging.codecs import NATIVE, write
 from radserve_bench.imaging.objects import ct
 from radserve_client.errors import RadserveError
 
+pytestmark = pytest.mark.timed
+
 
 def question(**more):
     return {"model": "fake-vqa", "messages": [{"role": "user", "content": "Well?"}], **more}

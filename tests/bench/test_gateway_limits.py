@@ -17,6 +17,8 @@ from radserve_bench.gateway_limits.streams import Tally, count_events, measure_s
 from radserve_bench.gateway_limits.tables import markdown
 from radserve_imaging import ImagePolicy, render
 
+pytestmark = pytest.mark.timed
+
 RUN = (sys.executable, "-m", "radserve_bench.gateway_limits", "--hasty", "--without-triton")
 
 

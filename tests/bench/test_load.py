@@ -16,6 +16,8 @@ from radserve_bench.record import Load, Point
 from radserve_bench.targets.fake import FakeTarget
 from radserve_bench.visit import Visit
 
+pytestmark = pytest.mark.timed
+
 
 class Evenly:
     """Visits of so many questions, evenly spread."""

@@ -19,6 +19,8 @@ from typing import Any
 import httpx
 import pytest
 
+pytestmark = pytest.mark.timed
+
 if find_spec("locust") is None:  # importing it would put gevent's sockets under every other test
     pytest.skip("locust is not installed: radserve[load] brings it", allow_module_level=True)
 

@@ -29,6 +29,8 @@ from radserve_engines.planning.gpus import GPUS
 from radserve_engines.planning.roofline import Roofline
 from radserve_engines.precision import PRECISIONS
 
+pytestmark = pytest.mark.timed
+
 MB = 1024 * 1024
 SPIN = "import time\nuntil = time.process_time() + {s}\nwhile time.process_time() < until: pass\n"
 WAIT = "import sys\nprint('ready', flush=True)\nsys.stdin.readline()\n"

@@ -19,6 +19,8 @@ from radserve_bench.workloads.catalogue import workload_named
 from radserve_bench.workloads.kinds import slices_of, talk
 from radserve_bench.workloads.mixture import Mixture, Share
 
+pytestmark = pytest.mark.timed
+
 
 def cell(amount=1, requests=2, tokens=2):
     return Cell(workload_named("text"), Load("closed", amount), Amount(requests), Terms(tokens))

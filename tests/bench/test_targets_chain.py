@@ -3,6 +3,7 @@
 from itertools import islice
 
 import psutil
+import pytest
 
 from radserve_bench.targets.openai import OpenAITarget
 from radserve_bench.targets.server import ServerTarget
@@ -11,6 +12,8 @@ from radserve_bench.workloads.catalogue import workload_named
 from radserve_client.running import running_server
 from radserve_engines.assets import demo_engine
 from radserve_engines.manifest import read_manifest
+
+pytestmark = pytest.mark.timed
 
 
 async def test_server_openai_and_triton_on_the_demo_engine():

@@ -18,6 +18,8 @@ from radserve_bench.workloads.catalogue import WORKLOADS, workload_named
 from radserve_imaging import ImagePolicy
 from radserve_server.fake import MANIFEST, FakeBackend
 
+pytestmark = pytest.mark.timed
+
 POLICY = ImagePolicy.from_json(MANIFEST["image_policy"])
 
 

@@ -14,6 +14,8 @@ from radserve_bench.targets.openai import OpenAITarget
 from radserve_bench.targets.split import read_timings
 from radserve_bench.visit import Visit
 
+pytestmark = pytest.mark.timed
+
 VISIT = Visit("text", (), ("Is there a bleed?",))
 
 

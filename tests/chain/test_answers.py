@@ -17,6 +17,8 @@ from openai import OpenAI
 
 from radserve_client import Answer, Client
 
+pytestmark = pytest.mark.timed
+
 Asking = Callable[..., dict[str, Any]]
 
 

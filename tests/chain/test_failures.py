@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
+pytestmark = pytest.mark.timed
+
 Asking = Callable[..., dict[str, Any]]
 Start = Callable[..., Any]
 

@@ -12,6 +12,8 @@ from radserve_server.admission import Admission
 from radserve_server.errors import Overloaded
 from radserve_server.fake import FakeBackend
 
+pytestmark = pytest.mark.timed
+
 
 async def test_who_waits_gets_the_place_in_turn():
     admission = Admission(1, 2, 5)

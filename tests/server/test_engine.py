@@ -7,6 +7,8 @@ import pytest
 
 from radserve_server.fake import MANIFEST, FakeBackend
 
+pytestmark = pytest.mark.timed
+
 URL = "/v1/chat/completions"
 
 

@@ -10,6 +10,8 @@ import uvloop
 from radserve_server.backend import EngineUnavailable, Question
 from radserve_server.fake import FakeBackend
 
+pytestmark = pytest.mark.timed
+
 LATE_MS = 15  # of a machine with other things to do; what matters is that delays do not add up
 
 

@@ -12,6 +12,8 @@ from radserve_server.aside import SMALL, cut, find
 from radserve_server.fake import FakeBackend
 from radserve_server.payloads import lift_payloads
 
+pytestmark = pytest.mark.timed
+
 CHAT = "/v1/chat/completions"
 JSON = {"content-type": "application/json"}
 

@@ -13,6 +13,8 @@ from radserve_bench.imaging.objects import x_ray
 from radserve_server.fake import FakeBackend
 from radserve_server.image_times import ImageTimes, last_to_end, split_job
 
+pytestmark = pytest.mark.timed
+
 DICOM = {"content-type": "application/dicom"}
 IMAGE = ("image_wait_ms", "image_decode_ms", "image_render_ms")
 STAGES = ("body_ms", "fetch_ms", "admission_ms", "decode_render_ms")

@@ -17,6 +17,8 @@ from radserve_server.backend import EngineUnavailable, Question, QuestionRefused
 from radserve_server.errors import Overloaded
 from radserve_server.triton import TritonBackend
 
+pytestmark = pytest.mark.timed
+
 TRITON = textwrap.dedent(
     """
     import asyncio, json, struct, sys

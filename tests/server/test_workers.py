@@ -16,6 +16,8 @@ from radserve_server.decode_cost import estimate_seconds, rank_job
 from radserve_server.fake import FakeBackend
 from radserve_server.ranked_line import RankedLine
 
+pytestmark = pytest.mark.timed
+
 DICOM = {"content-type": "application/dicom"}
 FORGETFUL = {"rendering_cache_bytes": 1}
 JPEG_2000, EXPLICIT = "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.1"

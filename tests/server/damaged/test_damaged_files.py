@@ -15,6 +15,8 @@ import pytest
 
 from radserve_server.fake import MANIFEST, FakeBackend
 
+pytestmark = pytest.mark.timed
+
 DEADLINE_S = 5.0
 WORKER_BYTES = 2**30
 LEAST_VARIANTS = 60
