@@ -36,6 +36,8 @@ from radserve_server.fake import FakeBackend
 from radserve_server.serve import configure
 from radserve_server.settings import Settings
 
+pytestmark = pytest.mark.timed
+
 LARGE = 8
 EVERY_S = 0.005
 DICOM = "application/dicom"

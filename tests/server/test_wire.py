@@ -9,6 +9,8 @@ import pytest
 
 from radserve_server.fake import FakeBackend
 
+pytestmark = pytest.mark.timed
+
 URL = "/v1/chat/completions"
 HEAD = f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
