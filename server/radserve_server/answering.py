@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from radserve_server.admission import Place
-from radserve_server.answer_store import KeptAnswer, list_seen, make_answer_id
-from radserve_server.audit_events import identify_answer
+from radserve_server.answer_store import KeptAnswer, Seen, list_seen, make_answer_id
+from radserve_server.audit_events import identify_answer, identify_cut
 from radserve_server.backend import Delta, Question
 from radserve_server.conversation import spread_images
 from radserve_server.delta_pump import Batch, DeltaPump
@@ -131,6 +131,10 @@ class RunningAnswer:
         if self._pump is not None:
             await self._pump.stop()
         self._place.release()
+        if self._first and self._ending is None:
+            told = identify_cut(self._asked.engine, self._asked.question, self._list_seen())
+            self._services.audit.note("answer_cut", self._asked.caller, **told)
+            self._first = ()
 
     async def _render(self) -> list[Rendition]:
         began = time.perf_counter()
@@ -197,9 +201,7 @@ class RunningAnswer:
 
     def _keep(self, finish_reason: str, clinical: dict[str, Any]) -> KeptAnswer:
         """Reports and feedback will name the answer by its id, which `clinical` gets."""
-        asked = self._asked
-        addresses = [address for source in asked.sources for address in source.addresses]
-        seen = list_seen(self._records, addresses)
+        asked, seen = self._asked, self._list_seen()
         clinical |= {
             "answer_id": make_answer_id(),
             "seen": [one.to_json() for one in seen],
@@ -218,6 +220,10 @@ class RunningAnswer:
         self._services.answers.put(asked.caller, answer)
         self._services.audit.note("answer", asked.caller, **identify_answer(answer))
         return answer
+
+    def _list_seen(self) -> tuple[Seen, ...]:
+        addresses = [address for source in self._asked.sources for address in source.addresses]
+        return list_seen(self._records, addresses)
 
     def _note_text(self, batch: Batch) -> None:
         self._text += [delta.text for delta in batch]

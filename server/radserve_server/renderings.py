@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from radserve_imaging import encode_png
 from radserve_server.answer_store import list_seen
 from radserve_server.answering import check_image_count
+from radserve_server.audit_events import list_images
 from radserve_server.auth import Caller
 from radserve_server.bodies import media_type_of, parse_fields, parse_json, read_body
 from radserve_server.conversation import ArchiveImages
@@ -43,13 +44,14 @@ async def render_image(request: Request, caller: Caller) -> Response:
     sources, rendered = await while_connected(
         request.receive, _render(services.renderer, engine, reader, shown, wanted)
     )
+    addresses = [address for source in sources for address in source.addresses]
+    seen = list_images(list_seen([image.record for image in rendered], addresses))
+    services.audit.note("render", caller, images=seen)
     if "application/json" in request.headers.get("accept", ""):
         images = [
             {"png_base64": encode_base64(await _encode(image)), "record": image.record} for image in rendered
         ]
-        addresses = [address for source in sources for address in source.addresses]
-        seen = list_seen([image.record for image in rendered], addresses)
-        return JSONResponse({"images": images, "seen": [one.to_json() for one in seen]})
+        return JSONResponse({"images": images, "seen": seen})
     if len(rendered) > 1:
         raise InvalidRequest(
             f"the model sees {len(rendered)} images of this; ask for them with Accept: application/json",

@@ -68,6 +68,31 @@ def test_every_answer_is_an_event_that_feedback_joins_to(start, ask, tmp_path):
     assert given["images"] == judged["images"]
 
 
+def test_whoever_leaves_in_the_middle_of_an_answer_leaves_an_event(start, ct, tmp_path):
+    path = tmp_path / "audit.jsonl"
+    with start(FakeBackend(token_delay_s=0.2), audit_file=path) as gateway:
+        upload = gateway.http.post("/v1/images", content=ct, headers={"content-type": "application/dicom"})
+        asked = {"image_ids": [upload.json()["image_id"]], "question": "Is there a bleed?"}
+        headers = {"accept": "text/event-stream"}
+        with gateway.http.stream("POST", "/v1/vqa", json=asked, headers=headers) as answer:
+            next(answer.iter_lines())
+        gateway.until(lambda: path.read_text())
+    (event,) = events(path)
+    assert event["event"] == "answer_cut"
+    assert event["images"] == [{"image_id": upload.json()["image_id"], "frame": 1}]
+    assert event["question_sha256"] == hashlib.sha256(b"Is there a bleed?").hexdigest()
+
+
+def test_who_looks_at_an_image_leaves_an_event(start, ct, tmp_path):
+    path = tmp_path / "audit.jsonl"
+    with start(FakeBackend(), audit_file=path) as gateway:
+        shown = gateway.http.post("/v1/render", content=ct, headers={"content-type": "application/dicom"})
+        assert shown.status_code == 200
+    (event,) = events(path)
+    digest = hashlib.sha256(ct).hexdigest()
+    assert (event["event"], event["images"]) == ("render", [{"image_id": f"sha256-{digest}", "frame": 1}])
+
+
 def test_without_an_audit_file_feedback_is_refused_and_not_pretended(gateway, ask):
     response = gateway.http.post("/v1/feedback", json={"answer_id": ask(gateway), "verdict": "up"})
     error = response.json()["error"]
