@@ -1,6 +1,6 @@
 /** One question and what came of it. */
 
-import { tellConfidence, tellPlainly } from './answers.mjs';
+import { tellConfidence, tellPart, tellPlainly } from './answers.mjs';
 import { copyText } from './clipboard.mjs';
 import { button, element, fill } from './elements.mjs';
 import { icon } from './icons.mjs';
@@ -52,7 +52,7 @@ export class AnswerView {
     this.brief.textContent =
       { done: unsure ? `Not sure: ${text}` : text, stopped: 'Stopped', failed: 'Failed' }[state] ?? '';
     this.say(text);
-    fill(this.judgement, state === 'done' ? judge(this.#exchange.clinical) : []);
+    fill(this.judgement, state === 'done' ? judge(this.#exchange) : []);
     fill(this.seen, seen ? showSeen(seen, snapshot, this.#exchange.wish?.shown) : []);
     fill(this.rest, this.#rest());
   }
@@ -117,9 +117,17 @@ export class AnswerView {
 }
 
 /** How sure the model is, and what to beware of, set apart from the answer. */
-function judge(clinical) {
+function judge(exchange) {
+  const { clinical } = exchange;
   const warnings = clinical.warnings ?? [];
+  const part = tellPart(exchange);
   return [
+    part &&
+      element(
+        'p',
+        { class: 'rs-warning' },
+        `The model was shown ${part} of this series, and knows nothing of the others.`,
+      ),
     clinical.abstained &&
       element(
         'p',

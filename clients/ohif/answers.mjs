@@ -1,5 +1,7 @@
 /** The answers of this session, by study. They live as long as the study is open, and only in this page. */
 
+import { unitOf } from './viewport.mjs';
+
 /** One question on its way, and what became of it. `state`: running, done, stopped or failed. */
 export class Exchange {
   constructor(question, words = [], snapshot = null) {
@@ -36,13 +38,24 @@ export function recall(told, places) {
   return exchange;
 }
 
+/** "1 of 28 slices", where the model was shown but a part of the series that was asked about; else null. */
+export function tellPart({ clinical, wish }) {
+  if (wish?.scope !== 'series' || !clinical?.images?.length) return null;
+  const [{ slice, number_of_frames: frames }] = clinical.images;
+  const whole = slice?.slices ?? frames;
+  const unit = slice ? unitOf(wish.shown.modality) : 'frame';
+  return clinical.seen.length < whole ? `${clinical.seen.length} of ${whole} ${unit}s` : null;
+}
+
 /** What is copied: question, answer, how sure the model is, and which engine it was. */
 export function tellPlainly(exchange) {
   const { clinical, text, question } = exchange;
   const engine = clinical?.engine;
+  const part = tellPart(exchange);
   const lines = [
     `Question: ${question}`,
     `Answer: ${text}`,
+    ...(part ? [`Shown to the model: ${part} of the series`] : []),
     `Confidence: ${tellConfidence(clinical)}`,
     ...(clinical?.warnings ?? []).map(warning => `Warning: ${warning}`),
   ];
