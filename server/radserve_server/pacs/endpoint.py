@@ -28,12 +28,15 @@ class Credentials:
         return cls(f"Bearer {token}")
 
     def headers(self, pacs: str) -> dict[str, str]:
-        """None where nothing is to be proved; raises ArchiveRefused if the token's file is not there any more."""
+        """None where nothing is to be proved; raises ArchiveRefused if the file holds no token any more."""
         if self.token_file is not None:
             try:
-                return {"authorization": f"Bearer {self.token_file.read_text().strip()}"}
-            except OSError:
-                raise ArchiveRefused(f"the token for {pacs} cannot be read: look at its token_file") from None
+                token = self.token_file.read_text().strip()
+            except (OSError, UnicodeDecodeError):
+                token = ""
+            if not token or not token.isprintable():  # being written just now, perhaps
+                raise ArchiveRefused(f"the token for {pacs} cannot be read: look at its token_file")
+            return {"authorization": f"Bearer {token}"}
         return {} if self.fixed is None else {"authorization": self.fixed}
 
 

@@ -108,6 +108,10 @@ async def test_a_token_is_read_anew_from_its_file(tmp_path, ct, name_of):
             archive.authorization = "Bearer second"
             with pytest.raises(ArchiveRefused):
                 await ward.list_series(reference["study"])
+            for broken in (b"", b"second\nand more", b"\xff"):
+                token.write_bytes(broken)
+                with pytest.raises(ArchiveRefused, match="token_file"):
+                    await ward.list_series(reference["study"])
             token.write_text("second")
             assert await ward.list_series(reference["study"])
         finally:
