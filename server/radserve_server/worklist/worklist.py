@@ -91,12 +91,18 @@ class Worklist:
         self, uid: str, wanted: State, transaction_uid: str | None, *, own: bool = False
     ) -> str | None:
         """Claim, complete or cancel (N-ACTION); gives the Warning where the item is in that state already."""
-        item = self.find(uid)
-        if item.state is wanted and wanted.is_final:
-            check_owner(item, transaction_uid)
-            return _ALREADY.format(wanted)
-        await self._apply(lambda: move_item(self.find(uid), wanted, transaction_uid, own=own))
-        return None
+        warnings: list[str] = []
+
+        def change() -> Workitem:
+            item = self.find(uid)
+            if item.state is wanted and wanted.is_final:
+                check_owner(item, transaction_uid)
+                warnings.append(_ALREADY.format(wanted))
+                return item
+            return move_item(item, wanted, transaction_uid, own=own)
+
+        await self._apply(change)
+        return warnings[0] if warnings else None
 
     async def request_cancellation(self, uid: str, request: Dataset) -> str | None:
         """Cancel what waits, stop what this server does; raises Conflict where the performer cannot be told."""

@@ -1,5 +1,6 @@
 """The life of a work item that another system performs, by plain HTTP."""
 
+import asyncio
 import json
 import re
 
@@ -9,6 +10,9 @@ from pydicom.uid import generate_uid
 
 from radserve_server.auth import hash_key
 from radserve_server.fake import FakeBackend
+from radserve_server.settings import Settings
+from radserve_server.worklist.workitem import State
+from radserve_server.worklist.worklist import Worklist
 
 ROOT = "/dicom-web/workitems"
 
@@ -135,6 +139,20 @@ def test_the_final_state_needs_what_the_standard_requires(worklist, claimed, els
     assert worklist.move(claimed, "CANCELED").status_code == 200
     ended = worklist.retrieve(claimed).ProcedureStepProgressInformationSequence[0]
     assert re.fullmatch(r"\d{14}\.\d{3}\+0000", ended.ProcedureStepCancellationDateTime)
+
+
+async def test_what_is_completed_twice_at_one_time_is_completed_once(item, elsewhere):
+    """A client that hears nothing asks again."""
+    worklist = Worklist(Settings())
+    told = Dataset.from_json(item(ScheduledStationNameCodeSequence=[elsewhere]))
+    uid = (await worklist.create("", None, told, lambda item: item)).uid
+    await worklist.change_state(uid, State.IN_PROGRESS, "1.2.99")
+    done = Dataset()
+    done.UnifiedProcedureStepPerformedProcedureSequence = performed(elsewhere)
+    await worklist.update(uid, "1.2.99", done)
+    completing = [worklist.change_state(uid, State.COMPLETED, "1.2.99") for _ in range(2)]
+    first, second = await asyncio.gather(*completing)
+    assert first is None and "already in the requested state" in second
 
 
 def test_a_waiting_item_is_canceled_at_once_and_with_the_reason_given(worklist, uid, attributes):
