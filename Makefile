@@ -8,7 +8,7 @@ HALF-2 := $(HALF-1:%=--ignore=%)
 demo: .venv/serving
 	$(BIN)/radserve demo
 viewer: .venv/serving  # STUDY=folder shows your own DICOM, PORT=3001 listens there
-	$(BIN)/radserve ohif --fetch && $(BIN)/radserve ohif --demo $(if $(STUDY),--study $(STUDY)) $(if $(PORT),--port $(PORT))
+	$(BIN)/radserve ohif --fetch && $(BIN)/radserve ohif --demo $(if $(STUDY),--study "$(STUDY)") $(if $(PORT),--port $(PORT))
 test: .venv/testing
 	@$(BIN)/radserve ohif --fetch || echo "Without OHIF the tests in a browser are skipped."
 	$(MAKE) --jobs=2 --output-sync=target half-1 half-2 lint .venv-aiperf/ready

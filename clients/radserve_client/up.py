@@ -110,20 +110,23 @@ async def _announce(gateway: "Gateway", listener: socket.socket, grpc_port: int,
 
 
 def _end_on_signal(gateway: "Gateway") -> None:
-    """The first signal lets running answers finish, the second does not; before the start is done it stops at once.
+    """The first signal lets running answers finish, its repetition does not; before the start is done it stops at once.
 
-    It is stopped once only: a second signal must not break off the ending of Triton.
+    It is stopped once only: a second signal must not break off the ending of Triton. Who started this may pass a
+    Ctrl-C, which came here as well, on as SIGTERM: that is no repetition.
     """
     starting = asyncio.current_task()
+    came = set[signal.Signals]()
 
-    def end() -> None:
+    def end(number: signal.Signals) -> None:
         if not gateway.started and not gateway.should_exit and starting:
             starting.cancel()
-        gateway.force_exit = gateway.should_exit
+        gateway.force_exit = number in came
         gateway.should_exit = True
+        came.add(number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, end)
+        asyncio.get_running_loop().add_signal_handler(number, end, number)
 
 
 def _triton_command(

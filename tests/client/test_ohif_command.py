@@ -82,12 +82,18 @@ def parse(*arguments: str) -> argparse.Namespace:
     return parser.parse_args(["ohif", *arguments])
 
 
-def test_the_reading_room_comes_up_answers_and_leaves_nothing_behind(folder: str) -> None:
+def test_the_reading_room_comes_up_answers_and_leaves_nothing_behind(folder: str, tmp_path: Path) -> None:
     """Orthanc, Triton with the demo engine, gateway and viewer; ended as by Ctrl-C, which goes to all of them."""
     if missing := why_no_orthanc():
         pytest.skip(missing)
     command = [sys.executable, "-m", "radserve_client", "ohif", "--demo", "--port", "0", "--viewer", folder]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as room:
+    complaints = tmp_path / "complaints"
+    with (
+        complaints.open("w") as stderr,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True
+        ) as room,
+    ):
         try:
             assert room.stdout is not None
             said = ""
@@ -103,6 +109,7 @@ def test_the_reading_room_comes_up_answers_and_leaves_nothing_behind(folder: str
         assert room.wait(30) == 0
     assert {"Orthanc", "tritonserver"} <= names
     assert not [child for child in children if child.is_running()]
+    assert "Traceback" not in complaints.read_text()
 
 
 def check(link: str) -> None:
