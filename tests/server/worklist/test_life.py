@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import threading
 
 import pytest
 from pydicom import Dataset
@@ -153,6 +154,28 @@ async def test_what_is_completed_twice_at_one_time_is_completed_once(item, elsew
     completing = [worklist.change_state(uid, State.COMPLETED, "1.2.99") for _ in range(2)]
     first, second = await asyncio.gather(*completing)
     assert first is None and "already in the requested state" in second
+
+
+async def test_a_change_whose_client_leaves_is_made_whole(item, elsewhere, tmp_path, monkeypatch):
+    """File and memory say the same."""
+    worklist = Worklist(Settings(worklist_file=tmp_path / "worklist.sqlite"))
+    told = Dataset.from_json(item(ScheduledStationNameCodeSequence=[elsewhere]))
+    save, saving, may_go_on = worklist._file.save, threading.Event(), threading.Event()
+
+    def save_slowly(kept):
+        saving.set()
+        assert may_go_on.wait(5)
+        save(kept)
+
+    monkeypatch.setattr(worklist._file, "save", save_slowly)
+    creating = asyncio.create_task(worklist.create("", "1.2.96", told, lambda item: item))
+    await asyncio.to_thread(saving.wait, 5)
+    creating.cancel()
+    await asyncio.wait({creating})
+    may_go_on.set()
+    await worklist.sweep()  # which waits for what is being changed
+    assert [kept.uid for kept in worklist] == [kept.uid for kept in worklist._file.load()] == ["1.2.96"]
+    await worklist.close()
 
 
 def test_a_waiting_item_is_canceled_at_once_and_with_the_reason_given(worklist, uid, attributes):
