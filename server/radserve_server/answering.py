@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from radserve_server.admission import Place
-from radserve_server.answer_store import KeptAnswer, Seen, list_seen, make_answer_id
+from radserve_server.answer_store import KeptAnswer, Seen, make_answer_id
 from radserve_server.audit_events import identify_answer, identify_cut
 from radserve_server.backend import Delta, Question
 from radserve_server.conversation import spread_images
@@ -17,7 +17,7 @@ from radserve_server.engine_watch import Engine
 from radserve_server.errors import EngineUnavailable, InvalidRequest
 from radserve_server.image_times import last_to_end
 from radserve_server.provenance import describe_answer
-from radserve_server.rendering import Rendition, Source
+from radserve_server.rendering import Rendition, Source, list_all_seen
 from radserve_server.services import Services
 
 
@@ -82,6 +82,7 @@ class RunningAnswer:
         self._text: list[str] = []
         self._times: dict[str, float] = {}
         self._records: list[dict[str, Any]] = []
+        self._seen: tuple[Seen, ...] = ()
         self._ending: Ending | None = None
 
     @classmethod
@@ -132,7 +133,7 @@ class RunningAnswer:
             await self._pump.stop()
         self._place.release()
         if self._first and self._ending is None:
-            told = identify_cut(self._asked.engine, self._asked.question, self._list_seen())
+            told = identify_cut(self._asked.engine, self._asked.question, self._seen)
             self._services.audit.note("answer_cut", self._asked.caller, **told)
             self._first = ()
 
@@ -143,6 +144,7 @@ class RunningAnswer:
             *(renderer.render(source, engine.policy, engine.policy_digest) for source in self._asked.sources)
         )
         self._records = [image.record for several in rendered for image in several.images]
+        self._seen = list_all_seen(self._asked.sources, [several.images for several in rendered])
         check_image_count(engine, len(self._records), "slices")
         fetched_ms = 1000 * max((several.times.fetch for several in rendered), default=0.0)
         self._times["fetch_ms"] += fetched_ms
@@ -201,7 +203,7 @@ class RunningAnswer:
 
     def _keep(self, finish_reason: str, clinical: dict[str, Any]) -> KeptAnswer:
         """Reports and feedback will name the answer by its id, which `clinical` gets."""
-        asked, seen = self._asked, self._list_seen()
+        asked, seen = self._asked, self._seen
         clinical |= {
             "answer_id": make_answer_id(),
             "seen": [one.to_json() for one in seen],
@@ -220,10 +222,6 @@ class RunningAnswer:
         self._services.answers.put(asked.caller, answer)
         self._services.audit.note("answer", asked.caller, **identify_answer(answer))
         return answer
-
-    def _list_seen(self) -> tuple[Seen, ...]:
-        addresses = [address for source in self._asked.sources for address in source.addresses]
-        return list_seen(self._records, addresses)
 
     def _note_text(self, batch: Batch) -> None:
         self._text += [delta.text for delta in batch]

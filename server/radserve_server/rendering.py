@@ -1,7 +1,7 @@
 """From the bytes of images to what the model sees: the worker pool, and a memory of what it made."""
 
 import time
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radserve_imaging import ImagePolicy, Plane, Reading, SliceChoice, StackPlan
+from radserve_server.answer_store import Seen, list_seen
 from radserve_server.errors import GatewayError, ImageRefused, TooLarge
 from radserve_server.expiring_cache import ExpiringCache
 from radserve_server.image_times import NO_TIME, ImageTimes
@@ -144,6 +145,15 @@ class Renderer:
         if "error" in done.outcome:
             raise _refusal(done.outcome["error"], source.param)
         return done
+
+
+def list_all_seen(sources: Sequence[Source], images: Sequence[Several]) -> tuple[Seen, ...]:
+    """What was seen of each source: an upload is never taken for the instance of the same UID in an archive."""
+    return tuple(
+        one
+        for source, several in zip(sources, images, strict=True)
+        for one in list_seen([image.record for image in several], source.addresses)
+    )
 
 
 def _key(source: Source, policy_digest: str) -> Key:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from radserve_imaging import encode_png
-from radserve_server.answer_store import list_seen
+from radserve_server.answer_store import Seen
 from radserve_server.answering import check_image_count
 from radserve_server.audit_events import list_images
 from radserve_server.auth import Caller
@@ -22,7 +22,7 @@ from radserve_server.errors import EngineUnavailable, InvalidRequest
 from radserve_server.images import read_raw_image
 from radserve_server.multipart import Part
 from radserve_server.pictures import Picture, encode_base64
-from radserve_server.rendering import Rendered, Renderer, Source
+from radserve_server.rendering import Rendered, Renderer, list_all_seen
 from radserve_server.services import Services, services_of
 from radserve_server.sources import Shown, SourceReader
 from radserve_server.vqa import FORM, open_form, read_image_parts
@@ -41,11 +41,10 @@ async def render_image(request: Request, caller: Caller) -> Response:
     engine = _last_known(services)
     reader = SourceReader(services.store, services.series, caller, engine.policy, services.archives)
     shown, wanted = await _read(request, services, reader)
-    sources, rendered = await while_connected(
+    found, rendered = await while_connected(
         request.receive, _render(services.renderer, engine, reader, shown, wanted)
     )
-    addresses = [address for source in sources for address in source.addresses]
-    seen = list_images(list_seen([image.record for image in rendered], addresses))
+    seen = list_images(found)
     services.audit.note("render", caller, images=seen)
     if "application/json" in request.headers.get("accept", ""):
         images = [
@@ -64,13 +63,14 @@ async def render_image(request: Request, caller: Caller) -> Response:
 
 async def _render(
     renderer: Renderer, engine: Engine, reader: SourceReader, shown: Shown, wanted: RenderRequest
-) -> tuple[tuple[Source, ...], list[Rendered]]:
+) -> tuple[tuple[Seen, ...], list[Rendered]]:
     (sources,) = await reader.read_each([shown], wanted)
     check_image_count(engine, len(sources), "image_dicom")
     several = await gather_or_cancel(
         *(renderer.render(source, engine.policy, engine.policy_digest) for source in sources)
     )
-    return sources, [image for rendition in several for image in rendition.images]
+    images = [rendition.images for rendition in several]
+    return list_all_seen(sources, images), [image for one in images for image in one]
 
 
 def _header_of(record: dict[str, Any]) -> str:

@@ -109,6 +109,21 @@ def test_images_of_a_chat_stand_where_its_parts_do(gateway, study, ask, name_of,
     assert [seen.get("instance") for seen in clinical["seen"][:2]] == several["instances"]
 
 
+def test_an_upload_is_not_taken_for_the_instance_whose_uid_it_has(gateway, study, ask, name_of):
+    """It may have been changed since."""
+    file = study[0][0]
+    dataset = pydicom.dcmread(io.BytesIO(file))
+    dataset.PixelData = bytes(len(dataset.PixelData))
+    out = io.BytesIO()
+    dataset.save_as(out)
+    dicom = {"content-type": "application/dicom"}
+    upload = gateway.http.post("/v1/images", content=out.getvalue(), headers=dicom).json()["image_id"]
+    reference = name_of(file)
+    seen = ask(gateway, reference, image_ids=[upload]).json()["clinical"]["seen"]
+    assert seen[0] == {"image_id": upload, "frame": 1}
+    assert (seen[1]["pacs"], seen[1]["instance"]) == ("pacs", *reference["instances"])
+
+
 def test_the_window_of_a_reference_comes_before_the_request_s(gateway, study, ask, name_of):
     first = {**name_of(study[0][0]), "window": {"center": 10, "width": 50}}
     images = clinical_of(ask(gateway, first, name_of(study[0][1]), window="lung"))["images"]
