@@ -1,6 +1,7 @@
 """DICOM files for the demonstration's archive: pydicom's own, or a folder's."""
 
 import importlib.util
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -31,15 +32,26 @@ def find_files(folder: Path) -> Sequence[Path]:
 
 
 def load(orthanc: Orthanc, files: Iterable[Path]) -> Sequence[str]:
-    """Put the files into the archive; the Study Instance UIDs, in the order of the files. Raises RadserveError."""
+    """Put the files into the archive; the Study Instance UIDs, in the order of the files. Raises RadserveError.
+
+    A file that the archive refuses, such as one that is cut off, is left out, and that is said.
+    """
     from pydicom import dcmread
 
     studies: dict[str, None] = {}
+    refused = []
     for file in files:
         header = dcmread(file, specific_tags=["StudyInstanceUID"], stop_before_pixels=True)
-        if "StudyInstanceUID" in header:  # a DICOMDIR has none
+        if "StudyInstanceUID" not in header:  # a DICOMDIR has none
+            continue
+        try:
             orthanc.upload(file.read_bytes())
+        except RadserveError as error:
+            refused.append(f"{file}: {error}")
+        else:
             studies[str(header.StudyInstanceUID)] = None
+    for reason in refused:
+        print(f"Left out {reason}", file=sys.stderr)
     if not studies:
         raise RadserveError("there is no study in these files")
     return list(studies)
