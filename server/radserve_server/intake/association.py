@@ -57,7 +57,12 @@ class AssociationServer(ThreadedAssociationServer):
         BaseServer.shutdown(self)
         self.server_close()
         for association in self.active_associations:
-            association.abort()
+            if association.is_established:
+                association.abort()
+            elif (
+                association.dul.socket is not None
+            ):  # who has not said a word cannot be told (PS3.8 9.2, Sta2)
+                association.dul.socket.close()
 
 
 class _PduReader:

@@ -1,6 +1,7 @@
 """Where the bytes of the spool lie: in memory, or in a folder, encrypted with a key that ends with the process."""
 
 import fcntl
+import logging
 import os
 import secrets
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Protocol
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+_LOG = logging.getLogger(__name__)
 _SUFFIX = ".sealed"
 _NONCE = 12  # bytes, NIST SP 800-38D 5.2.1.1
 
@@ -104,8 +106,11 @@ class EncryptedFolder:
             raise OSError("the file was changed") from None
 
     def discard(self, ticket: Ticket) -> None:
-        """Remove the file."""
-        (self._folder / f"{ticket!s}{_SUFFIX}").unlink(missing_ok=True)
+        """Remove the file; one that cannot be removed is logged, and nobody can read it once this process has ended."""
+        try:
+            (self._folder / f"{ticket!s}{_SUFFIX}").unlink(missing_ok=True)
+        except OSError as error:
+            _LOG.warning("a file of the spool could not be removed: %s", error.strerror)
 
     def close(self) -> None:
         """Remove all files, and forget the key."""

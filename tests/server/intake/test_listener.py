@@ -186,6 +186,20 @@ def test_a_full_spool_refuses_what_comes(open_ward, peer, make_series, study_of)
         assert ward.spool.bytes <= room
 
 
+def test_who_has_not_said_a_word_is_hung_up_on_when_the_server_stops(open_ward, peer):
+    """pytest fails where a thread ends with an exception."""
+    with open_ward(peer) as ward:
+        server = ward.gateway.services.intake._listener._server
+        silent = socket.create_connection(("127.0.0.1", ward.port), 5)
+        ward.gateway.until(lambda: server.active_associations)
+        (association,) = server.active_associations
+        ward.gateway.until(lambda: association.dul.state_machine.current_state == "Sta2")
+    with silent:
+        assert silent.recv(1) == b""
+    association.dul.join(5)
+    assert not association.dul.is_alive()
+
+
 def test_so_many_associations_and_no_more(open_ward, peer):
     lines = peer.replace("port = 0", "port = 0\nmax_associations = 1")
     with open_ward(lines) as ward:

@@ -131,6 +131,23 @@ async def test_on_the_disk_everything_is_encrypted_and_nothing_outlives_the_serv
     await second.close()
 
 
+async def test_a_file_that_cannot_be_removed_does_not_stop_the_others_from_going(tmp_path, two, caplog):
+    clock = Clock()
+    table = {"kind": "encrypted", "folder": tmp_path / "spool", "ttl_s": 60.0}
+    spool = Spool(SpoolTable.model_validate(table), clock)
+    spool.open()
+    put(spool, *two)
+    first, second = (tmp_path / "spool").glob("*.sealed")
+    first.unlink()
+    first.mkdir()
+    clock.now += 61
+    spool.sweep()
+    assert spool.bytes == 0 and not second.exists()
+    assert "could not be removed" in caplog.text
+    first.rmdir()
+    await spool.close()
+
+
 async def test_store_takes_files_or_says_what_is_wrong(two):
     spool = Spool(SpoolTable.model_validate({"bytes": len(two[0]) + 1}))
     await spool.store(two[:1])
