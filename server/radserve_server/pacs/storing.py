@@ -8,9 +8,9 @@ from radserve_server.errors import ArchiveBroken, ArchiveError
 from radserve_server.pacs.dicom_json import read_number
 
 _FAILED, _STORED, _REASON = "00081198", "00081199", 0x00081197
+_THERE_ALREADY = 0x0111  # what is stored here is named by what it says, so that one of this UID is this one
 _REASONS = {  # PS3.18 table 10.5.3-2, PS3.4 table B.2-1
     0x0110: "it failed while storing",
-    0x0111: "it has an instance of this UID already",
     0x0117: "it holds the UID to be invalid",
     0x0122: "it does not take this kind of object (SOP class)",
     0x0124: "it does not allow it",
@@ -23,7 +23,7 @@ _REASONS = {  # PS3.18 table 10.5.3-2, PS3.4 table B.2-1
 
 
 def check_stored(pacs: str, content: bytes, sent: int) -> None:
-    """Raises ArchiveError unless all instances that were `sent` are said to be stored."""
+    """Raises ArchiveError unless all instances that were `sent` are said to be stored, now or before."""
     try:
         told: Any = json.loads(content) if content else {}
     except ValueError:
@@ -32,13 +32,16 @@ def check_stored(pacs: str, content: bytes, sent: int) -> None:
         told = told[0]
     if not isinstance(told, dict):
         raise ArchiveBroken(f"what {pacs} says of storing is not DICOM JSON; look whether it is there")
-    stored, failed = _items(told, _STORED), _items(told, _FAILED)
+    stored = len(_items(told, _STORED))
+    whys = [read_number(item, _REASON) for item in _items(told, _FAILED)]
+    failed = [why for why in whys if why != _THERE_ALREADY]
+    stored += len(whys) - len(failed)
     if failed:
-        reasons = Counter(_explain(read_number(item, _REASON)) for item in failed)
+        reasons = Counter(map(_explain, failed))
         why = "; ".join(reasons)
         message = f"{pacs} did not store {len(failed)} of {sent} instances: {why}"
         raise ArchiveError(message, code="archive_not_stored")
-    if len(stored) < sent:
+    if stored < sent:
         message = f"{pacs} does not say that it stored all of {sent} instances; look whether they are there"
         raise ArchiveBroken(message, code="archive_not_stored")
 

@@ -91,3 +91,10 @@ def test_the_reasons_of_an_archive_are_told_in_words(content, told):
 
 def test_a_whole_success_passes():
     check_stored("ward", answer(2), 2)
+
+
+def test_what_was_stored_by_an_attempt_that_was_given_up_is_stored():
+    """The archive was too slow to say so: it is asked again, and has an instance of this UID already."""
+    check_stored("ward", answer(0, [0x0111]), 1)
+    with pytest.raises(ArchiveError, match="1 of 2 instances: it is out of resources"):
+        check_stored("ward", answer(0, [0x0111, 0xA700]), 2)
