@@ -226,7 +226,7 @@ export class AskPanel {
   /** Where the viewer has a slice: its stack may run the other way than the server's. */
   #tellPlace(seen, { slice }) {
     const place = seen ? tellPlace(this.#services, seen) : '';
-    return place || (slice ? `slice ${slice.slice} of ${slice.slices}` : '');
+    return place || (slice?.slices > 1 ? `slice ${slice.slice} of ${slice.slices}` : '');
   }
 
   #view(exchange) {

@@ -41,6 +41,7 @@ export function tellPlace({ displaySetService }, { series, instance, frame }) {
   if (!instances) return '';
   const frames = Number(instances.find(isThere).NumberOfFrames ?? 1);
   if (frames > 1) return `frame ${frame} of ${frames}`;
+  if (instances.length === 1) return '';
   return `${unitOf(instances[0].Modality)} ${instances.findIndex(isThere) + 1} of ${instances.length}`;
 }
 
