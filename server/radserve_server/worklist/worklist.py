@@ -1,6 +1,7 @@
 """The work items and what may be done to them (PS3.4 annex CC): one list for all who have a key."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -8,7 +9,7 @@ from dataclasses import dataclass, replace
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
-from radserve_server.errors import Conflict, InvalidRequest, NotFound, Overloaded
+from radserve_server.errors import Conflict, InvalidRequest, NotFound, Overloaded, TooLarge
 from radserve_server.settings import Settings
 from radserve_server.worklist.dates import write_time
 from radserve_server.worklist.queue import find_place
@@ -18,6 +19,9 @@ from radserve_server.worklist.workitem import State, Workitem
 from radserve_server.worklist.workitem_file import WorkitemFile
 
 _MAX_ITEMS = 5_000
+_MAX_ITEM_BYTES = 4 * 2**20
+_MAX_BYTES = 256 * 2**20
+_OF_A_CLAIM = 1024
 _KEEP_FINAL_S = 7 * 86400.0
 Check = Callable[[Workitem], Workitem]
 """Gives the item back, or raises what is wrong with it."""
@@ -40,6 +44,7 @@ class Worklist:
         """Raises ValueError for a file that cannot be used."""
         self._file = None if settings.worklist_file is None else WorkitemFile(settings.worklist_file)
         self._items = {} if self._file is None else {item.uid: item for item in self._file.load()}
+        self._sizes = {item.uid: _measure(item) for item in self}
         self.places = {item.uid: place for item in self if (place := find_place(item)) is not None}
         self._lock = asyncio.Lock()
         self.changed = asyncio.Event()
@@ -71,7 +76,7 @@ class Worklist:
         dataset.ProcedureStepProgressInformationSequence = []
         dataset.UnifiedProcedureStepPerformedProcedureSequence = []
         dataset.pop("TransactionUID", None)
-        if len(self._items) >= _MAX_ITEMS:
+        if self._is_full():
             await self.sweep()
         return await self._apply(lambda: check(self._add(Workitem.of(dataset, caller, now))))
 
@@ -125,11 +130,11 @@ class Worklist:
         async with self._lock:
             ended = sorted((item for item in self if item.state.is_final), key=lambda item: item.changed)
             for item in ended:
-                if time.time() - item.changed <= _KEEP_FINAL_S and len(self._items) < _MAX_ITEMS:
+                if time.time() - item.changed <= _KEEP_FINAL_S and not self._is_full():
                     return
                 if self._file is not None:
                     await asyncio.to_thread(self._file.delete, item.uid)
-                del self._items[item.uid]
+                del self._items[item.uid], self._sizes[item.uid]
 
     async def close(self) -> None:
         """Let go of the file."""
@@ -144,9 +149,11 @@ class Worklist:
     async def _apply_alone(self, change: Callable[[], Workitem]) -> Workitem:
         async with self._lock:
             item = replace(change(), changed=time.time())
+            size = await asyncio.to_thread(_measure, item)
+            self._check_size(item, size)
             if self._file is not None:
                 await asyncio.to_thread(self._file.save, item)
-            self._items[item.uid] = item
+            self._items[item.uid], self._sizes[item.uid] = item, size
             place = find_place(item)
             if place is None:
                 self.places.pop(item.uid, None)
@@ -154,6 +161,23 @@ class Worklist:
                 self.places[item.uid] = place
             self.changed.set()
             return item
+
+    def _is_full(self) -> bool:
+        """So that not even one more of the largest items fits."""
+        return len(self._items) >= _MAX_ITEMS or self._bytes() + _MAX_ITEM_BYTES > _MAX_BYTES
+
+    def _bytes(self) -> int:
+        return sum(self._sizes.values())
+
+    def _check_size(self, item: Workitem, size: int) -> None:
+        """Refuses what grows; a claim or an end can always be noted. Raises TooLarge, Overloaded."""
+        growth = size - self._sizes.get(item.uid, 0)
+        if growth <= _OF_A_CLAIM or item.state.is_final:
+            return
+        if size > _MAX_ITEM_BYTES:
+            raise TooLarge(f"the work item would have {size:,} bytes; at most {_MAX_ITEM_BYTES:,} are kept")
+        if self._bytes() + growth > _MAX_BYTES and not item.own:
+            raise Overloaded(f"the worklist holds {_MAX_BYTES:,} bytes of items, as much as it can")
 
     def _add(self, item: Workitem) -> Workitem:
         if item.uid in self._items:
@@ -164,3 +188,7 @@ class Worklist:
                 f"the worklist holds {_MAX_ITEMS:,} items that have not ended, as many as it can"
             )
         return item
+
+
+def _measure(item: Workitem) -> int:
+    return len(json.dumps(item.attributes))

@@ -10,6 +10,7 @@ from pydicom import Dataset
 from pydicom.uid import generate_uid
 
 from radserve_server.auth import hash_key
+from radserve_server.errors import Overloaded, TooLarge
 from radserve_server.fake import FakeBackend
 from radserve_server.settings import Settings
 from radserve_server.worklist.workitem import State
@@ -154,6 +155,31 @@ async def test_what_is_completed_twice_at_one_time_is_completed_once(item, elsew
     completing = [worklist.change_state(uid, State.COMPLETED, "1.2.99") for _ in range(2)]
     first, second = await asyncio.gather(*completing)
     assert first is None and "already in the requested state" in second
+
+
+async def test_the_worklist_keeps_so_many_bytes_and_what_ended_first_makes_room(
+    item, elsewhere, attributes, monkeypatch
+):
+    text, limits = "x" * 10_000, {"_MAX_ITEM_BYTES": 20_000, "_MAX_BYTES": 45_000}
+    for name, value in limits.items():
+        monkeypatch.setattr(f"radserve_server.worklist.worklist.{name}", value)
+    worklist = Worklist(Settings())
+
+    async def create(**more):
+        told = item(ScheduledStationNameCodeSequence=[elsewhere], **more)
+        return (await worklist.create("", None, Dataset.from_json(told), lambda item: item)).uid
+
+    uids = [await create(CommentsOnTheScheduledProcedureStep=text) for _ in range(3)]
+    with pytest.raises(Overloaded):
+        await create(CommentsOnTheScheduledProcedureStep=text)
+    with pytest.raises(TooLarge):
+        await worklist.update(
+            uids[0], None, Dataset.from_json(attributes(WorklistLabel="a", TextString=2 * text))
+        )
+    await worklist.cancel(uids[1], Dataset())
+    await worklist.change_state(uids[2], State.IN_PROGRESS, "1.2.99")
+    last = await create(CommentsOnTheScheduledProcedureStep=text)
+    assert [kept.uid for kept in worklist] == [uids[0], uids[2], last]
 
 
 async def test_a_change_whose_client_leaves_is_made_whole(item, elsewhere, tmp_path, monkeypatch):
