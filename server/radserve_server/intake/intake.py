@@ -1,6 +1,7 @@
 """All that takes instances in, as one part that starts and stops with the server."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from functools import partial
 
@@ -16,6 +17,8 @@ from radserve_server.intake.standing import Ask, StandingQuestions
 from radserve_server.metrics import Metrics
 from radserve_server.pacs.archive import INTAKE, Archives
 from radserve_server.settings import Settings
+
+_LOG = logging.getLogger(__name__)
 
 
 class Intake:
@@ -42,6 +45,7 @@ class Intake:
         if file.listener is not None:
             self._listener = Listener(file.listener, file.peers, self._reception, audit)
         self._is_set = is_set
+        self._forgets_answers = bool(rules) and settings.answer_ttl_s < file.spool.ttl_s
 
     @property
     def port(self) -> int:
@@ -81,6 +85,10 @@ class Intake:
         """Listen, and ask standing questions; `forget` what was rendered when an image goes, or comes anew."""
         if not self._is_set:
             return
+        if self._forgets_answers:
+            _LOG.warning(
+                "answers to standing questions go before their studies do: set RADSERVE_ANSWER_TTL_S"
+            )
         self._spool.open()
         self._forget = partial(asyncio.get_running_loop().call_soon_threadsafe, forget)
         self._standing.start(ask)

@@ -179,3 +179,10 @@ def test_a_busy_gateway_is_left_alone_and_then_asked_the_urgent_first(ruled, sen
     services.admission.running -= 1
     ruled.gateway.until(done)
     assert asked(backend)[:2] == ["Is it urgent?"] * 2
+
+
+def test_that_answers_go_before_their_studies_is_said_at_the_start(open_ward, rules, caplog):
+    for ttl_s, is_said in ((3600.0, True), (14_400.0, False)):
+        caplog.clear()
+        with open_ward(rules(), answer_ttl_s=ttl_s):
+            assert ("RADSERVE_ANSWER_TTL_S" in caplog.text) is is_said
