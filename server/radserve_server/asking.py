@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from radserve_server.answer_store import KeptAnswer
-from radserve_server.answering import Asked, RunningAnswer
+from radserve_server.answering import Asked, RunningAnswer, check_image_count
 from radserve_server.conversation import ask_about_images
 from radserve_server.schemas import DicomReference
 from radserve_server.services import Services
@@ -27,6 +27,7 @@ async def ask_about(
     engine = services.watch.require(model)
     reader = SourceReader(services.store, services.series, caller, engine.policy, services.archives)
     sources = await reader.read_all((), references, None)
+    check_image_count(engine, len(sources), "image_dicom")
     told = () if system is None else ({"role": "system", "content": system},)
     messages = (*told, *ask_about_images(question, len(sources)))
     asked = Asked(engine, messages, sources, dict(sampling or {}), started, started, caller)

@@ -232,6 +232,18 @@ def test_what_cannot_be_answered_is_canceled_with_the_reason(
     assert gateway.backend.asked == (4 if study is None else 0)
 
 
+def test_more_frames_than_the_engine_takes_are_refused_before_any_is_fetched(
+    worklist, gateway, item, given, ward, monkeypatch
+):
+    monkeypatch.setattr(ward, "fetch", None)  # a call of it would fail
+    (source,) = given()
+    source.ReferencedSOPSequence[0].ReferencedFrameNumber = list(range(1, 61))
+    done = ended(worklist, gateway, worklist.schedule(item(InputInformationSequence=[source])))
+    (why,) = done.ProcedureStepProgressInformationSequence
+    assert "60 images" in why.ReasonForCancellation
+    assert why.ProcedureStepDiscontinuationReasonCodeSequence[0].CodeValue == "110530"
+
+
 def test_an_engine_that_fails_once_is_asked_again(worklist, gateway, item, given, monkeypatch):
     monkeypatch.setattr("radserve_server.worklist.performance._PAUSE_S", 0.0)
     gateway.backend.fail_every = 2
