@@ -38,10 +38,6 @@ class Metrics:
         self.fetch_seconds = self._histogram(
             "image_fetch_seconds", "getting a question's images from where they lie", _WORK
         )
-        self.archive_requests = self._counter(
-            "archive_requests", "requests to a PACS, and what became of them", "pacs", "outcome"
-        )
-        self.archive_bytes = self._counter("archive_bytes", "bytes that came from a PACS", "pacs")
         self.body_seconds = self._histogram("request_body_seconds", "arrival of a request's body", _WORK)
         self.prompt_tokens = self._counter("prompt_tokens", "tokens of questions, image tokens included")
         self.generation_tokens = self._counter("generation_tokens", "tokens of answers")
@@ -56,6 +52,13 @@ class Metrics:
         self.images_waiting = self._gauge("num_images_waiting", "images waiting for a decoding worker")
         self.ready = self._gauge("engine_ready", "1 while the engine answers")
         self.store_bytes = self._gauge("image_store_bytes", "bytes of uploaded images kept")
+        self._add_archives_and_intake()
+
+    def _add_archives_and_intake(self) -> None:
+        self.archive_requests = self._counter(
+            "archive_requests", "requests to a PACS, and what became of them", "pacs", "outcome"
+        )
+        self.archive_bytes = self._counter("archive_bytes", "bytes that came from a PACS", "pacs")
         self.intake_associations = self._counter(
             "intake_associations", "associations that peers asked for", "outcome"
         )
