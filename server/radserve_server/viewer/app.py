@@ -16,7 +16,7 @@ from radserve_server.errors import GatewayError, InvalidRequest, NotFound
 from radserve_server.release import own_version
 from radserve_server.viewer.guard import Guard
 from radserve_server.viewer.ohif_config import write_app_config
-from radserve_server.viewer.policy import page_policy, script_policy
+from radserve_server.viewer.policy import page_policy
 from radserve_server.viewer.settings import ViewerSettings
 from radserve_server.viewer.static_files import Folder
 from radserve_server.viewer.upstream import Forwarder, PassedOn
@@ -28,7 +28,6 @@ _NOT_KEPT = {"cache-control": "no-cache"}
 def create_viewer(settings: ViewerSettings) -> Starlette:
     """The app; raises OSError naming index.html where `settings.bundle` is not OHIF's `dist`."""
     policy = page_policy((settings.bundle / _PAGE).read_bytes())
-    for_workers = {"content-security-policy": script_policy()}
     app = Starlette(
         routes=[
             Route("/app-config.js", _show_app_config),
@@ -36,7 +35,7 @@ def create_viewer(settings: ViewerSettings) -> Starlette:
             Mount("/radserve", Folder(settings.panel)),
             Route("/dicom-web/{path:path}", _ask_archive, methods=["GET", "HEAD", "POST"]),
             Route("/v1/{path:path}", _ask_gateway, methods=["GET", "HEAD", "POST"]),
-            Mount("/", Folder(settings.bundle, page=_PAGE, script_headers=for_workers)),
+            Mount("/", Folder(settings.bundle, page=_PAGE)),
         ],
         middleware=[
             Middleware(AccessLayer),

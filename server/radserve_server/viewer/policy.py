@@ -20,20 +20,12 @@ _DIRECTIVES = {
     "style-src": "'self' 'unsafe-inline'",  # OHIF's parts write style elements
     "worker-src": "'self' blob:",
 }
-_SCRIPTS = "'self' 'wasm-unsafe-eval'"
+# OHIF's image decoders in their workers, and on the page what reads segmentations, make functions out of text.
+_SCRIPTS = "'self' 'unsafe-eval'"
 
 
 def page_policy(page: bytes) -> str:
     """Content-Security-Policy of OHIF's page: its own inline scripts are let through by their hashes, no others."""
     hashes = (base64.b64encode(hashlib.sha256(script).digest()).decode() for script in _INLINE.findall(page))
-    return _join(" ".join([_SCRIPTS, *(f"'sha256-{one}'" for one in hashes)]))
-
-
-def script_policy() -> str:
-    """Of script files, which matters where one is run as a worker: the image decoders make functions out of text."""
-    return _join(f"{_SCRIPTS} 'unsafe-eval'")
-
-
-def _join(scripts: str) -> str:
-    directives = {**_DIRECTIVES, "script-src": scripts}
-    return "; ".join(f"{name} {value}" for name, value in directives.items())
+    scripts = " ".join([_SCRIPTS, *(f"'sha256-{one}'" for one in hashes)])
+    return "; ".join(f"{name} {value}" for name, value in {**_DIRECTIVES, "script-src": scripts}.items())

@@ -3,7 +3,6 @@
 import mimetypes
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 from starlette.datastructures import Headers
@@ -33,16 +32,12 @@ _ASK_AGAIN = "no-cache"  # kept, but used only after a 304
 class Folder(StaticFiles):
     """GET and HEAD of a folder's files; links that lead out of it are not followed.
 
-    `page` is the file that answers for every path without a file ending, as a single-page application wants;
-    `script_headers` go with scripts.
+    `page` is the file that answers for every path without a file ending, as a single-page application wants.
     """
 
-    def __init__(
-        self, folder: Path, *, page: str | None = None, script_headers: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, folder: Path, *, page: str | None = None) -> None:
         super().__init__(directory=folder)
         self._page = page
-        self._script_headers = dict(script_headers or {})
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """The file at `path`; raises HTTPException 404 or 405."""
@@ -70,8 +65,6 @@ class Folder(StaticFiles):
             "content-type": _content_type(path),
             "vary": "accept-encoding",
         }
-        if path.suffix == ".js":
-            headers |= self._script_headers
         packed = path.with_name(f"{path.name}.gz")
         if "gzip" in asked.get("accept-encoding", "") and packed.is_file():
             path, stat_result = packed, packed.stat()
