@@ -21,6 +21,7 @@ _RULES = {  # PS3.5 6.2, and PS3.3 C.7.1.1
     "TM": re.compile(r"[0-9]{2}([0-9]{2}([0-9]{2}(\.[0-9]{1,6})?)?)?"),
     "PatientSex": re.compile("[MFO]"),
 }
+_OFFSET = re.compile("[+-](0[0-9]|1[0-4])[0-5][0-9]")  # &ZZXX, PS3.3 C.12.1.1.8
 _EMPTY_ALLOWED = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
     *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
@@ -94,7 +95,9 @@ def _add_status(draft: Draft, document: Dataset) -> None:
     document.CompletionFlag = "PARTIAL"
     document.VerificationFlag = "UNVERIFIED"
     document.PreliminaryFlag = "PRELIMINARY"
-    offset = str(draft.images[0].header.get("TimezoneOffsetFromUTC") or "")
+    offset = str(draft.images[0].header.get("TimezoneOffsetFromUTC") or "").strip()
+    if not _OFFSET.fullmatch(offset):
+        offset = ""
     if offset:
         document.TimezoneOffsetFromUTC = offset
     created = _local(draft.answer.created, offset)
@@ -105,7 +108,7 @@ def _add_status(draft: Draft, document: Dataset) -> None:
 
 def _local(moment: datetime, offset: str) -> datetime:
     """All dates of an object are in one time zone: the source's, or else that of this machine."""
-    if len(offset) == 5 and offset[1:].isdecimal():
+    if offset:
         shift = timedelta(hours=int(offset[1:3]), minutes=int(offset[3:]))
         return moment.astimezone(timezone(-shift if offset[0] == "-" else shift))
     return moment.astimezone()

@@ -1,6 +1,7 @@
 """What goes in and out of the worklist's routes: DICOM JSON, and nothing else."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from radserve_server.worklist.dicom_json import MEDIA_TYPE, read_dataset
 
 _MAX_BYTES = 4 * 2**20
 _SMALL = 16 * 2**10  # takes some 10 ms to read
+_UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")  # PS3.5 9.1
 _READ = (MEDIA_TYPE, "application/json")
 _GIVEN = (*_READ, "application/*", "*/*", "")
 
@@ -44,7 +46,7 @@ def read_uid(request: Request, names: Sequence[str]) -> str | None:
     found = None
     for name, value in request.query_params.multi_items():
         told = value if name in names else name if not value else ""
-        if not told.replace(".", "").isdecimal() or len(told) > 64 or found is not None:
+        if not _UID.fullmatch(told) or len(told) > 64 or found is not None:
             message = f"the query holds one UID, as ?UID or ?{names[0]}=UID; {name[:100]!r} is something else"
             raise InvalidRequest(message, code="unsupported_field", param=name[:100])
         found = told

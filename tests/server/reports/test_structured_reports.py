@@ -101,6 +101,14 @@ def test_old_and_wrong_values_of_the_image_do_not_break_the_report(room, own_fil
     assert sr.DeidentificationMethod
 
 
+@pytest.mark.parametrize(
+    ("told", "kept"), [("+0530", "+0530"), ("-0930", "-0930"), ("+9900", None), ("CET", None)]
+)
+def test_a_time_zone_is_that_of_the_image_if_it_is_one(room, own_file, validate, told, kept):
+    sr = validate(room.sr(room.ask(own_file(TimezoneOffsetFromUTC=told))))
+    assert sr.get("TimezoneOffsetFromUTC") == kept
+
+
 def test_the_report_says_what_the_answer_said_and_what_the_model_saw(room, own_file):
     clinical = room.ask(own_file(), window="brain")
     sr = pydicom.dcmread(io.BytesIO(room.sr(clinical, comment="Agreed.")))

@@ -87,7 +87,7 @@ def test_a_body_that_is_no_data_set(worklist, item):
 
 
 def test_a_query_holds_a_uid_and_nothing_else(worklist, item):
-    for query in ("?uid=1.2.3", "?abc", "?workitem=abc", "?1.2.3&1.2.4"):
+    for query in ("?uid=1.2.3", "?abc", "?workitem=abc", "?1.2.3&1.2.4", "?1..2", "?1.02", "?\u0661.2"):
         answer = worklist.create(item(), query)
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "unsupported_field"), query
 
