@@ -16,7 +16,16 @@ export function readShown({ viewportGridService, displaySetService, cornerstoneV
   const displaySet = uid && displaySetService.getDisplaySetByUID(uid);
   if (!displaySet) return null;
   const viewport = cornerstoneViewportService.getCornerstoneViewport(activeViewportId);
-  return { viewportId: activeViewportId, viewport, ...describe(displaySet), ...locate(viewport, displaySet) };
+  const shown = findShown(displaySetService, viewport) ?? displaySet;
+  return { viewportId: activeViewportId, viewport, ...describe(shown), ...locate(viewport, shown) };
+}
+
+/** The display set of the frame: of a segmentation that is laid over images it is theirs. */
+function findShown(displaySetService, viewport) {
+  const [, , series, instance] = FRAME.exec(viewport?.getCurrentImageId?.() ?? '') ?? [];
+  const isThere = one => one.SOPInstanceUID === instance;
+  const holds = one => one.SeriesInstanceUID === series && one.instances?.some(isThere);
+  return series && displaySetService.getActiveDisplaySets().find(holds);
 }
 
 /** A copy of what the reader sees, as a canvas, or null; the window stands in words in `shown`. */

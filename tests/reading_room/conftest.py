@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
 import uvicorn
 from playwright.sync_api import Browser, Locator, Page, Request, sync_playwright
 from pydicom.data import get_testdata_file
+from pydicom.sr.codedict import codes
 from pydicom.uid import UltrasoundMultiFrameImageStorage, generate_uid
 
 from radserve_client.orthanc import Orthanc
@@ -51,7 +53,7 @@ FLAGS = [
     "--enable-unsafe-swiftshader",
 ]
 PLACES = ("ImagePositionPatient", "ImageOrientationPatient", "SliceLocation", "FrameOfReferenceUID")
-STUDIES = ("head", "prior_head", "many_frames", "blocks", "negative", "volume")
+STUDIES = ("head", "prior_head", "many_frames", "blocks", "negative", "volume", "segmented")
 SIDE = 512  # of what the fake engine sees: a CT as it is, so that its pixels can be compared one by one
 
 
@@ -308,6 +310,35 @@ def volume() -> Study:
         dataset.ImagePositionPatient = [-40, -40, 5 * number]
         dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
     return rename(datasets)
+
+
+@pytest.fixture(scope="session")
+def segmented() -> Study:
+    """A slice, and a segmentation that covers a part of it."""
+    dataset = pydicom.dcmread(str(get_testdata_file("CT_small.dcm", download=False)))
+    dataset.PatientBirthDate = dataset.AccessionNumber = ""
+    study = rename([dataset])
+    mask = np.zeros((1, dataset.Rows, dataset.Columns), np.uint8)
+    mask[:, 40:80, 40:80] = 1
+    segment = hd.seg.SegmentDescription(
+        1, "square", codes.SCT.Tissue, codes.SCT.Tissue, hd.seg.SegmentAlgorithmTypeValues.MANUAL
+    )
+    device = {"manufacturer_model_name": "test", "software_versions": "1", "device_serial_number": "1"}
+    segmentation = hd.seg.Segmentation(
+        [study.header(0)],
+        mask,
+        hd.seg.SegmentationTypeValues.BINARY,
+        [segment],
+        series_instance_uid=generate_uid(),
+        series_number=90,
+        sop_instance_uid=generate_uid(),
+        instance_number=1,
+        manufacturer="radserve",
+        **device,
+    )
+    out = io.BytesIO()
+    segmentation.save_as(out)
+    return Study(study.uid, (*study.files, out.getvalue()))
 
 
 @pytest.fixture(scope="session")

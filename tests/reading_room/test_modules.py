@@ -145,7 +145,7 @@ READ_SHOWN = """async ({ scaling, range: [lower, upper] }) => {
   const state = { activeViewportId: 'a', viewports: new Map([['a', { displaySetInstanceUIDs: ['b'] }]]) };
   const { window, windowWords } = readShown({
     viewportGridService: { getState: () => state },
-    displaySetService: { getDisplaySetByUID: () => ({ Modality: 'PT' }) },
+    displaySetService: { getDisplaySetByUID: () => ({ Modality: 'PT' }), getActiveDisplaySets: () => [] },
     cornerstoneViewportService: { getCornerstoneViewport: () => viewport },
   });
   return { window, windowWords };

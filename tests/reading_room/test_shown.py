@@ -168,6 +168,21 @@ INVERT = """invert => {
 }"""
 
 
+def test_under_a_segmentation_it_is_the_image_that_is_asked_about(viewer, segmented):
+    """Its pixels are read, too, which the page's policy must not forbid."""
+    viewer.open(segmented)
+    viewer.page.locator("[data-cy=study-browser-thumbnail-no-image]").dblclick()
+    load = viewer.page.get_by_text("LOAD", exact=True)
+    load.wait_for()
+    assert viewer.line.text_content().startswith("CT · 1 image")
+    load.click()
+    viewer.until(lambda: viewer.page.evaluate("services.segmentationService.getSegmentations().length"))
+    viewer.ask("Is there a bleed?")
+    (reference,) = viewer.sent()["image_dicom"]
+    assert reference["instances"] == [segmented.instance(0)]
+    assert viewer.complaints == []
+
+
 def open_once(viewer: Any, study: Any) -> None:
     """The page stays as it is between tests of one study."""
     if f"={study.uid}" not in viewer.page.url:
