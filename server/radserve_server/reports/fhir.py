@@ -39,12 +39,10 @@ def describe_report(draft: Draft) -> Resource:
 
 def _subject(draft: Draft) -> Resource | None:
     """By the identifier that the images have; the name is left to the archive."""
-    header = draft.images[0].header
-    patient_id = str(header.get("PatientID") or "").strip()
+    patient_id, issuer = draft.images[0].patient
     if not patient_id:
         return None
     identifier: Resource = {"value": patient_id}
-    issuer = str(header.get("IssuerOfPatientID") or "").strip()
     if issuer:
         identifier["assigner"] = {"display": issuer}
     return {"type": "Patient", "identifier": identifier}

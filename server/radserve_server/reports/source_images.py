@@ -12,6 +12,7 @@ import pydicom
 from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.multival import MultiValue
 
 from radserve_server.answer_store import KeptAnswer, Seen
 from radserve_server.errors import InvalidRequest, NotFound
@@ -92,6 +93,11 @@ class SourceImage:
         return str(self.header.StudyInstanceUID)
 
     @property
+    def patient(self) -> tuple[str, str]:
+        """Patient ID (0010,0020) and its issuer, as they stand in the file."""
+        return _read_text(self.header, "PatientID"), _read_text(self.header, "IssuerOfPatientID")
+
+    @property
     def is_multiframe(self) -> bool:
         """Whether a reference to it names frames; objects of a class for one image may not, whatever they hold."""
         several = _SEVERAL.fullmatch(str(self.header.get("NumberOfFrames") or "").strip()) is not None
@@ -161,10 +167,15 @@ def _parse_header(data: bytes) -> Dataset:
 
 
 def _check_patient(images: Sequence[SourceImage]) -> None:
-    known = {(image.header.get("PatientID"), image.header.get("IssuerOfPatientID")) for image in images}
-    if len(known) > 1:
+    if len({image.patient for image in images}) > 1:
         raise InvalidRequest(
             "the images are of several patients (PatientID or IssuerOfPatientID differ), and a report is of one",
             code="several_patients",
             param="answer_id",
         )
+
+
+def _read_text(header: Dataset, keyword: str) -> str:
+    """A backslash makes several values of an LO, also where a hospital's identifiers have one."""
+    value = header.get(keyword)
+    return "\\".join(value) if isinstance(value, MultiValue) else str(value or "").strip()

@@ -54,6 +54,13 @@ def test_it_is_preliminary_and_says_the_same_as_the_sr(room, own_file):
     assert series["modality"]["code"] == "CT"
 
 
+def test_an_identifier_with_a_backslash_is_told_as_it_is(room, own_file):
+    """DICOM takes it for two values."""
+    clinical = room.ask(own_file(PatientID="WARD\\7"), own_file(PatientID="WARD\\7"))
+    report = room.report(clinical).json()["fhir"]
+    assert report["subject"]["identifier"] == {"value": "WARD\\7"}
+
+
 def test_the_text_form_is_whole_and_undamaged(room, own_file):
     clinical = room.ask(own_file())
     (form,) = room.report(clinical).json()["fhir"]["presentedForm"]
