@@ -214,7 +214,9 @@ export class AskPanel {
       const records = exchange.clinical.images;
       const name = index => (index ? 'The model, prior' : 'The model');
       const images = several.flatMap((some, index) => some.map(one => ({ ...one, who: name(index) })));
-      images.forEach((one, index) => (one.place = this.#tellPlace(exchange.clinical.seen?.[index], one.record)));
+      images.forEach(
+        (one, index) => (one.place = this.#tellPlace(exchange.clinical.seen?.[index], one.record)),
+      );
       const same = images.map((image, index) => image.record.pixels_sha256 === records[index]?.pixels_sha256);
       exchange.seen = { images, verified: images.length === records.length && same.every(Boolean) };
     } catch (error) {
