@@ -71,6 +71,9 @@ _ERRORS: dict[int, dict[str, Any]] = {
         "the request or an image in it is wrong", "truncated_dicom", "messages.0.content.0.image_url.url"
     ),
     401: _error("no API key, or one that is not known", "invalid_api_key"),
+    403: _error(
+        "without API keys: called by another name than localhost, or by another site", "unknown_host"
+    ),
     404: _error("no such model or image", "image_not_found", "image_ids"),
     406: _error("none of the media types in Accept can be given", "not_acceptable", "Accept"),
     409: _error("it does not fit the state that things are in", "already_filed", "comment"),
@@ -87,7 +90,7 @@ _ERRORS: dict[int, dict[str, Any]] = {
 def _route(
     *errors: int, answers: dict[str, Any] | None = None, body: dict[str, Any] | None = None, status: int = 200
 ) -> dict[str, Any]:
-    responses: dict[int, Any] = {code: _ERRORS[code] for code in errors}
+    responses: dict[int, Any] = {code: _ERRORS[code] for code in sorted({403, *errors})}
     if answers:
         content = {kind: _media(example) for kind, example in answers.items()}
         responses[status] = {"description": "as asked", "content": content}

@@ -34,6 +34,11 @@ def test_what_a_page_of_another_site_sends_is_refused(gateway, origin, code):
     assert answer.json()["error"]["code"] == code
 
 
+def test_the_refusal_is_in_the_api_document(gateway):
+    paths = gateway.http.get("/openapi.json").json()["paths"]
+    assert "403" in paths["/v1/vqa"]["post"]["responses"]
+
+
 def test_where_keys_are_asked_for_any_name_will_do(start, tmp_path):
     keys = tmp_path / "keys.txt"
     keys.write_text(f"reader:{hash_key('secret')}\n")
