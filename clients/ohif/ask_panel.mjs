@@ -60,7 +60,7 @@ export class AskPanel {
     this.#running?.stop.abort();
     this.#views.clear();
     this.#study = null;
-    this.question.clear();
+    this.question.reset();
     fill(this.answers);
   }
 

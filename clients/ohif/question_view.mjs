@@ -34,6 +34,12 @@ export class QuestionView {
     this.refuse('');
   }
 
+  /** For another study: it is the image that is asked about again. The switch stays, which is the reader's habit. */
+  reset() {
+    this.clear();
+    this.scopes.querySelector('input').checked = true;
+  }
+
   /** Say why the question cannot be asked. */
   refuse(why) {
     this.refusal.textContent = why;

@@ -357,7 +357,9 @@ STACK = """() => {
 def test_nothing_of_a_study_is_kept_once_it_is_closed(viewer, blocks):
     viewer.open(blocks)
     viewer.ask("Is there a bleed?")
+    viewer.choose("Series")
     viewer.page.evaluate("() => (window.panel = document.querySelector('.radserve'))")
     viewer.page.locator("[data-cy=return-to-work-list]").click()
     viewer.until(lambda: not viewer.page.evaluate("document.contains(window.panel)"))
     viewer.until(lambda: not viewer.page.evaluate("window.panel.querySelector('.rs-answer')"))
+    assert viewer.page.evaluate("window.panel.querySelector('.rs-scopes input').checked"), "This image"
