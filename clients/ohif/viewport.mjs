@@ -7,7 +7,7 @@ const FRAME = /\/studies\/([\d.]+)\/series\/([\d.]+)\/instances\/([\d.]+)\/frame
 /**
  * What the active viewport shows: `study`, `series`, `instance` and `frame` (from 1), `place` and `count` in the stack,
  * `modality`, `patientId`, `date`; `window` and `windowWords`, as the viewer writes it, or `noWindow`, why there is none;
- * `inverted` against the usual.
+ * `inverted` against the usual; `instances`, the viewer's own headers of the stack.
  * `reason` says why there is no frame to ask about. Null while the viewer shows nothing.
  */
 export function readShown({ viewportGridService, displaySetService, cornerstoneViewportService }) {
@@ -91,6 +91,7 @@ function describe(displaySet) {
     patientId: header.PatientID ?? '',
     date: header.StudyDate ?? '',
     description: displaySet.SeriesDescription ?? '',
+    instances: displaySet.instances ?? [],
   };
 }
 

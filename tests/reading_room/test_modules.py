@@ -100,6 +100,28 @@ def test_series_and_day_are_told_as_far_as_they_are_known(page, description, dat
     assert call(page, "viewport", "tellSeries", {"description": description, "date": date}) == words
 
 
+AXIAL = [1, 0, 0, 0, 1, 0]
+
+
+@pytest.mark.parametrize("depths", [[30, 20, 10], [10, 20, 30]])
+@pytest.mark.parametrize("others", [[1, 2, 3], [3, 2, 1]])
+def test_a_prior_runs_through_the_body_as_the_viewers_stack_does(page, depths, others):
+    """However the slices of either are numbered."""
+    stack = [{"number": 9 - d, "position": [0, 0, d], "orientation": AXIAL} for d in depths]
+    prior = [
+        {"number": n, "position": [0, 0, 10.5 * d], "orientation": AXIAL}
+        for n, d in zip(others, [1, 2, 3], strict=True)
+    ]
+    found = [one["position"][2] for one in call(page, "prior", "sortLike", stack, prior)]
+    assert found == sorted(found, reverse=depths[0] > depths[1])
+
+
+def test_a_prior_without_positions_runs_by_its_numbers_as_the_viewers_stack_does(page):
+    stack = [{"number": number, "position": None, "orientation": None} for number in (5, 3, 1)]
+    found = call(page, "prior", "sortLike", stack, [{"number": n, "position": None} for n in (1, 3, 2)])
+    assert [one["number"] for one in found] == [3, 2, 1]
+
+
 @pytest.mark.parametrize("modality", ["CT", "MR", "CR", "DX", "MG", "US", "NM", ""])
 def test_there_are_suggestions_for_every_modality(page, modality):
     questions = call(page, "suggestions", "suggest", modality)
