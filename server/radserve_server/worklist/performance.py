@@ -9,15 +9,18 @@ from typing import TypeVar
 
 from pydicom import Dataset
 
+from radserve_server.answer_store import KeptAnswer
 from radserve_server.asking import ask_about
 from radserve_server.errors import ArchiveError, EngineUnavailable, InvalidRequest, Overloaded
 from radserve_server.reports.filing import Report, file_report
 from radserve_server.reports.report_schema import ReportRequest
+from radserve_server.reports.source_images import gather_images
 from radserve_server.schemas import DicomReference
 from radserve_server.services import Services
 from radserve_server.worklist.dates import write_time
 from radserve_server.worklist.results import describe_output, describe_performed, describe_progress
 from radserve_server.worklist.task import Input, make_reference, read_task
+from radserve_server.worklist.whereabouts import refuse
 from radserve_server.worklist.workitem import State
 
 _TRIES = 4
@@ -37,6 +40,7 @@ async def perform(services: Services, uid: str) -> None:
     await _tell(services, uid, describe_progress(len(outputs), len(task.questions)))
     for question in task.questions[len(outputs) :]:
         answer = await _insist(partial(ask_about, services, item.caller, references, question))
+        await _insist(partial(_check_patient, services, item.caller, dataset, answer))
         engine = str(answer.clinical["engine"]["digest"])
         wanted = ReportRequest.model_validate({"answer_id": answer.answer_id, "pacs": task.destination})
         report = await _insist(partial(file_report, services, item.caller, wanted))
@@ -76,6 +80,16 @@ async def _choose(services: Services, given: Input) -> DicomReference:
         )
         raise InvalidRequest(f"Referenced SOP Sequence (0008,1199): {message}", code="too_many_images")
     return make_reference(replace(given, instances=()))
+
+
+async def _check_patient(services: Services, caller: str, dataset: Dataset, answer: KeptAnswer) -> None:
+    """Before anything is filed: who mistyped a UID must not get a report into another patient's study."""
+    wanted, wanted_issuer = (
+        str(dataset.get(name) or "").strip() for name in ("PatientID", "IssuerOfPatientID")
+    )
+    patient, issuer = (await gather_images(services, caller, answer))[0].patient
+    if (wanted and wanted != patient) or (wanted_issuer and issuer and wanted_issuer != issuer):
+        raise refuse("PatientID", "the images are of another patient than the item")
 
 
 def _describe(services: Services, report: Report) -> Dataset:

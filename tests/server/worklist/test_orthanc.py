@@ -34,7 +34,7 @@ def test_a_whole_series_of_an_archive_is_asked_about_and_the_report_is_retrieved
     source.ReferencedSOPSequence, source.WADORSRetrievalSequence = references, [way]
     with start(FakeBackend(), pacs_url=orthanc.dicom_web) as gateway:
         worklist = speak(gateway.http)
-        uid = worklist.schedule(item(InputInformationSequence=[source]))
+        uid = worklist.schedule(item(InputInformationSequence=[source], PatientID=instance.PatientID))
         gateway.until(lambda: worklist.state(uid) in ("COMPLETED", "CANCELED"))
         done = worklist.retrieve(uid)
         assert done.ProcedureStepState == "COMPLETED", done
@@ -43,12 +43,12 @@ def test_a_whole_series_of_an_archive_is_asked_about_and_the_report_is_retrieved
         (found,) = httpx.get(f"{address}/instances", headers={"accept": "application/dicom+json"}).json()
         assert found["00080018"]["Value"] == [output.ReferencedSOPSequence[0].ReferencedSOPInstanceUID]
         assert found["00080060"]["Value"] == ["SR"]
-        some = item(InputInformationSequence=[source])
+        some = item(InputInformationSequence=[source], PatientID=instance.PatientID)
         del some["00404021"]["Value"][0]["00081199"]["Value"][5]
         part = worklist.schedule(some)
         gateway.until(lambda: worklist.state(part) == "CANCELED")
         (why,) = worklist.retrieve(part).ProcedureStepProgressInformationSequence
         assert "(0008,1199)" in why.ReasonForCancellation and "larger series" in why.ReasonForCancellation
         way.RetrieveURL = f"{orthanc.dicom_web}.example.org/studies/{study}"
-        other = worklist.create(item(InputInformationSequence=[source]))
+        other = worklist.create(item(InputInformationSequence=[source], PatientID=instance.PatientID))
         assert (other.status_code, other.json()["error"]["param"]) == (400, "WADORSRetrievalSequence")

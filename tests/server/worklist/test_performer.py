@@ -64,6 +64,12 @@ def header(ct):
 
 
 @pytest.fixture
+def item(item, header):
+    """About the patient whose slice it is."""
+    return partial(item, PatientID=header.PatientID)
+
+
+@pytest.fixture
 def given(header):
     """The slice as an item of Input Information Sequence."""
 
@@ -131,6 +137,28 @@ def test_questions_are_answered_and_their_reports_lie_in_the_archive(
     for text, asked in zip(told, questions, strict=True):
         assert asked in text and "No acute abnormality is seen." in text, text
     assert [len(question.images) for question in gateway.backend.questions] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "patient", [{"PatientID": "1CT2"}, {"IssuerOfPatientID": "elsewhere"}, {"PatientID": None}]
+)
+def test_nothing_is_filed_in_the_study_of_another_patient(
+    worklist, gateway, item, given, ward, header, patient
+):
+    """An issuer that the images do not name proves nothing, nor does an item without a Patient ID."""
+    before = {entry.series for entry in asyncio.run(ward.list_series(header.StudyInstanceUID))}
+    told = item(InputInformationSequence=given(), **patient)
+    if patient == {"PatientID": None}:
+        told["00100020"] = {"vr": "LO"}
+    done = ended(worklist, gateway, worklist.schedule(told))
+    if patient != {"PatientID": "1CT2"}:
+        assert done.ProcedureStepState == "COMPLETED"
+        return
+    assert done.ProcedureStepState == "CANCELED"
+    reason = done.ProcedureStepProgressInformationSequence[0]
+    assert reason.ProcedureStepDiscontinuationReasonCodeSequence[0].CodeValue == "110530"
+    assert "(0010,0020)" in reason.ReasonForCancellation
+    assert {entry.series for entry in asyncio.run(ward.list_series(header.StudyInstanceUID))} == before
 
 
 def test_reports_go_where_the_item_wants_them(worklist, gateway, item, given, filing, header):
