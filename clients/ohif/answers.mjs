@@ -1,7 +1,5 @@
 /** The answers of this session, by study. They live as long as the study is open, and only in this page. */
 
-import { unitOf } from './viewport.mjs';
-
 /** One question on its way, and what became of it. `state`: running, done, stopped or failed. */
 export class Exchange {
   constructor(question, words = [], snapshot = null) {
@@ -38,13 +36,12 @@ export function recall(told, places) {
   return exchange;
 }
 
-/** "1 of 28 slices", where the model was shown but a part of the series that was asked about; else null. */
+/** "1 of 28 frames", where the model was shown but a part of a cine; else null. Of slices the server itself warns. */
 export function tellPart({ clinical, wish }) {
   if (wish?.scope !== 'series' || !clinical?.images?.length) return null;
   const [{ slice, number_of_frames: frames }] = clinical.images;
-  const whole = slice?.slices ?? frames;
-  const unit = slice ? unitOf(wish.shown.modality) : 'frame';
-  return clinical.seen.length < whole ? `${clinical.seen.length} of ${whole} ${unit}s` : null;
+  const { length: shown } = clinical.seen;
+  return !slice && shown < frames ? `${shown} of ${frames} frames` : null;
 }
 
 /** What is copied: question, answer, how sure the model is, and which engine it was. */

@@ -36,7 +36,7 @@ def describe_answer(
     """The whole of `clinical`, from the answer's last delta."""
     finish_reason = last.finish_reason
     judged = last.confidence or _UNJUDGED
-    warnings = [warning for record in records for warning in record["warnings"]]
+    warnings = [*_tell_parts(records), *(warning for record in records for warning in record["warnings"])]
     if engine.gate != "passed":
         warnings.append(f"this engine has not passed its gate (status: {engine.gate})")
     if finish_reason in ("repetition", "length"):
@@ -53,6 +53,19 @@ def describe_answer(
         "warnings": list(dict.fromkeys(warnings)),
         "timings": {name: round(value, 3) for name, value in timings.items()},
     }
+
+
+def _tell_parts(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was not shown of each series is not answered for."""
+    tiles = [tile for record in records for tile in record.get("tiles", (record,))]
+    shown: dict[tuple[str | None, int], set[int]] = {}
+    for place in (tile["slice"] for tile in tiles if tile["slice"] is not None):
+        shown.setdefault((place["series_sha256"], place["slices"]), set()).add(place["slice"])
+    return [
+        f"the model was shown {len(seen)} of {slices} slices of a series, and knows nothing of the others"
+        for (_, slices), seen in shown.items()
+        if len(seen) < slices
+    ]
 
 
 def _tell_abstention(judged: Mapping[str, Any]) -> str:

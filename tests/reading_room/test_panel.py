@@ -205,7 +205,7 @@ def test_a_suggestion_is_asked_by_a_click(viewer):
 def test_a_series_is_asked_about_as_a_whole(viewer, head):
     viewer.choose("Series")
     viewer.ask("Is there a bleed?")
-    viewer.newest.get_by_text(f"shown 1 of {len(head.files)} slices of this series").wait_for()
+    viewer.newest.get_by_text(f"shown 1 of {len(head.files)} slices of a series").wait_for()
     (reference,) = viewer.sent()["image_dicom"]
     assert reference == {"study": head.uid, "series": str(head.header(0).SeriesInstanceUID), "pacs": "pacs"}
 

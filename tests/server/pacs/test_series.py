@@ -49,6 +49,7 @@ def test_of_300_slices_only_the_chosen_are_fetched_and_their_bytes_are_told(
     expected = [uids[place] for place in (37, 112, 187, 262)]
     assert [seen["instance"] for seen in clinical["seen"]] == expected
     assert [record["slice"]["slice"] for record in clinical["images"]] == [38, 113, 188, 263]
+    assert any("shown 4 of 300 slices" in warning for warning in clinical["warnings"])
     size = sum(len(ct_study[uid]) for uid in expected)
     told = clinical["archive"]
     assert (told["instances"], told["bytes"], told["cached"]) == (4, size, 0)
