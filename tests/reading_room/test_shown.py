@@ -48,7 +48,7 @@ def test_the_slice_sent_is_the_slice_shown(viewer, head):
     viewer.open(head)
     for _ in range(3):
         viewer.scroll()
-    assert "slice 4 of" in viewer.line.text_content()
+    viewer.until(lambda: "slice 4 of" in viewer.line.text_content())
     shown = viewer.shown()
     answer = viewer.ask("Is there a bleed?")
     (reference,) = viewer.sent()["image_dicom"]
@@ -64,7 +64,7 @@ def test_the_frame_sent_is_the_frame_shown(viewer, many_frames):
     viewer.open(many_frames)
     for _ in range(2):
         viewer.scroll()
-    assert "frame 3 of 10" in viewer.line.text_content()
+    viewer.until(lambda: "frame 3 of 10" in viewer.line.text_content())
     shown = viewer.shown()
     (seen,) = viewer.ask("Which organ is shown?")["clinical"]["seen"]
     (reference,) = viewer.sent()["image_dicom"]
@@ -174,7 +174,7 @@ def test_under_a_segmentation_it_is_the_image_that_is_asked_about(viewer, segmen
     viewer.page.locator("[data-cy=study-browser-thumbnail-no-image]").dblclick()
     load = viewer.page.get_by_text("LOAD", exact=True)
     load.wait_for()
-    assert viewer.line.text_content().startswith("CT · 1 image")
+    viewer.until(lambda: viewer.line.text_content().startswith("CT · 1 image"))
     load.click()
     viewer.until(lambda: viewer.page.evaluate("services.segmentationService.getSegmentations().length"))
     viewer.ask("Is there a bleed?")
