@@ -51,12 +51,16 @@ class Behind:
         return StreamingResponse(self._events(), media_type="text/event-stream")
 
     async def _events(self) -> AsyncIterator[bytes]:
+        go_on, left = (
+            self.go_on,
+            self.left,
+        )  # of the test that asked: its answer may end in the time of the next
         try:
             yield b"data: first\n\n"
-            await asyncio.to_thread(self.go_on.wait, 10)
+            await asyncio.to_thread(go_on.wait, 10)
             yield b"data: second\n\n"
         finally:
-            self.left.set()
+            left.set()
 
     async def send_much(self, request: Request) -> Response:
         return StreamingResponse(self._pieces(256), media_type="application/octet-stream")
@@ -73,10 +77,11 @@ class Behind:
 
     async def wait_long(self, request: Request) -> Response:
         """No answer; notices that the client has left."""
+        left = self.left
         self.asked.append({"path": request.url.path})
         while (await request.receive())["type"] != "http.disconnect":
             pass
-        self.left.set()
+        left.set()
         return Response()
 
     async def send_elsewhere(self, request: Request) -> Response:
@@ -139,8 +144,8 @@ def gateway(_gateway: Behind) -> Behind:
 def as_new(behind: Behind) -> Behind:
     behind.asked.clear()
     behind.pieces = 0
-    behind.go_on.clear()
-    behind.left.clear()
+    behind.go_on.set()  # what still waits for an earlier test
+    behind.go_on, behind.left = threading.Event(), threading.Event()
     return behind
 
 
