@@ -19,8 +19,6 @@ from typing import Any
 import httpx
 import pytest
 
-pytestmark = pytest.mark.timed
-
 if find_spec("locust") is None:  # importing it would put gevent's sockets under every other test
     pytest.skip("locust is not installed: radserve[load] brings it", allow_module_level=True)
 
@@ -131,6 +129,7 @@ def headless(url: str, tmp_path: Path, *words: str) -> tuple[int, dict[str, Any]
     return done.returncode, by_name, [json.loads(line) for line in kept]
 
 
+@pytest.mark.timed
 def test_events_are_timed_as_they_arrive(tmp_path: Path) -> None:
     """A reader that waits for a full buffer would see the first text of such a short answer at its end."""
     with scheduled() as (url, asked):
@@ -164,6 +163,7 @@ def test_each_failure_is_one_failure_with_the_servers_words(tmp_path: Path) -> N
     assert any(one.startswith("an event is no chat completion") for one in said)
 
 
+@pytest.mark.timed
 def test_a_ramp_brings_its_users_and_ends_the_test(tmp_path: Path) -> None:
     with scheduled() as (url, _):
         began = time.monotonic()

@@ -14,12 +14,11 @@ from typing import Any
 import httpx
 import pytest
 
-pytestmark = pytest.mark.timed
-
 Asking = Callable[..., dict[str, Any]]
 Start = Callable[..., Any]
 
 
+@pytest.mark.timed
 def test_a_killed_triton_is_told_within_two_seconds_and_comes_back(own_chain: Start, asking: Asking) -> None:
     chain = own_chain()
     body = asking(max_tokens=1900, ignore_eos=True, stream=True)
@@ -46,6 +45,7 @@ def test_a_killed_triton_is_told_within_two_seconds_and_comes_back(own_chain: St
     assert again.status_code == 200
 
 
+@pytest.mark.timed
 def test_a_client_that_leaves_frees_its_slot_within_half_a_second(chain: Any, asking: Asking) -> None:
     cancelled = chain.count("cancelled")
     body = asking(max_tokens=1900, ignore_eos=True, stream=True)
