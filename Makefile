@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
-HALF-1 := tests/engines tests/imaging tests/deploy tests/chain
+HALF-1 := tests/engines tests/imaging
 HALF-2 := $(HALF-1:%=--ignore=%)
 .PHONY: demo viewer test lint format conformance bench regression imaging-bench clean
 demo: .venv/serving
