@@ -23,6 +23,7 @@ from radserve_server.disconnect import cancel
 from radserve_server.documentation import DESCRIPTION, describe_api
 from radserve_server.errors import GatewayError, InvalidRequest, RequestTimeout, Unauthorized
 from radserve_server.host_names import LoopbackDoor
+from radserve_server.http_errors import answer_http_error
 from radserve_server.intake import routes as intake
 from radserve_server.pacs.archive import Archives
 from radserve_server.release import own_version
@@ -63,7 +64,7 @@ def create_app(settings: Settings, backend: Backend, archives: Archives | None =
         exception_handlers={
             GatewayError: _answer_gateway_error,
             RequestValidationError: _answer_validation_error,
-            HTTPException: _answer_http_error,
+            HTTPException: answer_http_error,
         },
     )
     app.state.services = build_services(settings, backend, archives)
@@ -132,13 +133,3 @@ async def _answer_validation_error(request: Request, error: Exception) -> Respon
     first = error.errors()[0]
     refused = InvalidRequest(str(first["msg"]), param=".".join(str(step) for step in first["loc"][1:]))
     return await _answer_gateway_error(request, refused)
-
-
-async def _answer_http_error(_: Request, error: Exception) -> Response:
-    """Starlette's own: no such route, no such method."""
-    if not isinstance(error, HTTPException):
-        raise error
-    codes = {404: "not_found", 405: "method_not_allowed"}
-    code = codes.get(error.status_code, "invalid_request")
-    refused = InvalidRequest(str(error.detail), code=code)
-    return JSONResponse(refused.to_json(), error.status_code, error.headers)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from radserve_imaging import CT_PRESETS
+from radserve_server.uids import MOST_CHARACTERS, PATTERN
 
 MAX_MESSAGES = 256
 
@@ -44,7 +45,7 @@ WindowOrPreset = Annotated[
 ]
 
 
-Uid = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)*$", max_length=64)]
+Uid = Annotated[str, Field(pattern=f"^{PATTERN}$", max_length=MOST_CHARACTERS)]
 
 
 class DicomReference(Strict):

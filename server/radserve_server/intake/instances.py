@@ -1,7 +1,6 @@
 """What the intake must know of an instance, out of its header alone: nothing is decoded."""
 
 import hashlib
-import re
 from dataclasses import dataclass
 
 from radserve_imaging import ImagingError, Limits, list_planes
@@ -11,6 +10,7 @@ from radserve_imaging.syntaxes import DECODED
 from radserve_imaging.tags import MODALITY, SERIES_INSTANCE_UID, SOP_CLASS_UID, SOP_INSTANCE_UID
 from radserve_server.errors import InstanceRefused
 from radserve_server.pacs.archive import INTAKE, InstanceAddress, InstanceEntry, SeriesEntry
+from radserve_server.uids import is_uid
 
 OUT_OF_RESOURCES, MISMATCH, NOT_UNDERSTOOD, SYNTAX_NOT_SUPPORTED = (
     0xA700,
@@ -24,7 +24,6 @@ _STUDY_DESCRIPTION = 0x00081030
 _SERIES_DESCRIPTION = 0x0008103E
 _BODY_PART_EXAMINED = 0x00180015
 _STUDY_INSTANCE_UID = 0x0020000D
-_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _CODECS = {"ISO_IR 192": "utf-8", "GB18030": "gb18030", "GBK": "gbk"}
 _MOST_ELEMENTS = 200_000
 
@@ -100,7 +99,7 @@ def _sop_class(file: DicomFile) -> str:
 
 def _uid(attributes: Attributes, tag: int, name: str) -> str:
     uid = attributes.text(tag)
-    if uid is None or len(uid) > 64 or not _UID.fullmatch(uid):
+    if uid is None or not is_uid(uid):
         raise _not_understood(f"its {name} is missing or is none (PS3.5 9.1)")
     return uid
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from radserve_imaging import Plane
 from radserve_server.errors import InvalidRequest, NotFound
@@ -117,11 +117,6 @@ class Archives:
             await archive.close()
 
 
-def describe_missing(what: str, pacs: str) -> Mapping[str, Any]:
-    """What NotFound says of something that an archive does not have."""
-    return {"message": f"{pacs} has no such {what}", "code": "dicom_not_found"}
-
-
 def missing(what: str, pacs: str) -> NotFound:
     """An archive does not have something."""
-    return NotFound(**describe_missing(what, pacs))
+    return NotFound(f"{pacs} has no such {what}", code="dicom_not_found")

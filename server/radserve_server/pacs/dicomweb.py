@@ -6,7 +6,6 @@ attribute that tells slices apart, whether or not the archive heeds `includefiel
 
 import asyncio
 import json
-import re
 from collections.abc import Sequence
 
 from radserve_imaging import ImagingError, Limits, read_identity
@@ -34,10 +33,10 @@ from radserve_server.pacs.related import (
 )
 from radserve_server.pacs.storing import check_stored
 from radserve_server.pacs.tally import note_fetched, note_metadata
+from radserve_server.uids import has_uid_form, is_uid
 
 _DICOM, _JSON = "application/dicom", "application/dicom+json"
 _AS_KEPT = f'multipart/related; type="{_DICOM}"; transfer-syntax=*'
-_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _PAGE, _MOST_FOUND = 200, 10_000
 _ENVELOPE = 2**16  # bytes of a message around its part
 _HEADER = Limits(max_inflated_bytes=64 * 2**20, max_elements=200_000)
@@ -186,7 +185,7 @@ class DicomWebArchive:
 
     def _uid(self, item: Attributes, tag: int) -> str:
         uid = read_text(item, tag)
-        if uid is None or not _UID.fullmatch(uid):
+        if uid is None or not has_uid_form(uid):
             raise self._unreadable()
         return uid
 
@@ -201,6 +200,6 @@ def _path(study: str, series: str | None = None, instance: str | None = None) ->
 
 def _check(uid: str) -> str:
     """A UID goes into a path: nothing else may."""
-    if not _UID.fullmatch(uid) or len(uid) > 64:
+    if not is_uid(uid):
         raise InvalidRequest("a UID has digits and dots only, 64 at most", code="invalid_uid")
     return uid

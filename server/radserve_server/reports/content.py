@@ -1,6 +1,7 @@
 """Content items that every SR of an answer has, whatever its template."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from highdicom.sr import (
     AlgorithmIdentification,
@@ -18,6 +19,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from radserve_server.reports.draft import MANUFACTURER, Draft
+from radserve_server.reports.source_images import SourceImage
 
 OWN_CODES = "99RADSERVE"
 WARNING = CodedConcept("WARNING", OWN_CODES, "Warning")
@@ -69,14 +71,21 @@ def algorithm(draft: Draft) -> AlgorithmIdentification:
     )
 
 
+def name_image(image: SourceImage) -> dict[str, Any]:
+    """How highdicom's references to an image name it; frames only of a multi-frame object."""
+    return {
+        "referenced_sop_class_uid": str(image.header.SOPClassUID),
+        "referenced_sop_instance_uid": str(image.header.SOPInstanceUID),
+        "referenced_frame_numbers": list(image.frames) if image.is_multiframe else None,
+    }
+
+
 def image_references(draft: Draft) -> list[ImageContentItem]:
     """INFERRED FROM IMAGE, with the frames of a multi-frame object."""
     return [
         ImageContentItem(
             name=codes.DCM.SourceImage,
-            referenced_sop_class_uid=str(image.header.SOPClassUID),
-            referenced_sop_instance_uid=str(image.header.SOPInstanceUID),
-            referenced_frame_numbers=list(image.frames) if image.is_multiframe else None,
+            **name_image(image),
             relationship_type=RelationshipTypeValues.INFERRED_FROM,
         )
         for image in draft.images

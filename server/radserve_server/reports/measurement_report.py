@@ -1,7 +1,5 @@
 """A Comprehensive 3D SR by TID 1500: the confidence is a number on the images it is about, the answer a comment."""
 
-from typing import Any
-
 from highdicom.sr import (
     CodedConcept,
     LanguageOfContentItemAndDescendants,
@@ -25,12 +23,12 @@ from radserve_server.reports.content import (
     STATUS,
     WARNING,
     algorithm,
+    name_image,
     observer,
     text_item,
 )
 from radserve_server.reports.document import write_document
 from radserve_server.reports.draft import Draft, clean_text
-from radserve_server.reports.source_images import SourceImage
 
 # TID 1500 wants a language, and nobody said in which one was asked and answered.
 _ANY_LANGUAGE = CodedConcept("und", "RFC5646", "Undetermined")
@@ -60,7 +58,7 @@ def _group(draft: Draft) -> MeasurementsAndQualitativeEvaluations:
         algorithm_id=algorithm(draft),
         measurements=measurements,
         qualitative_evaluations=unsure,
-        source_images=[SourceImageForMeasurementGroup(**_address(image)) for image in draft.images],
+        source_images=[SourceImageForMeasurementGroup(**name_image(image)) for image in draft.images],
     )
     (item,) = group
     _add_texts(draft, item)
@@ -73,20 +71,12 @@ def _confidence(draft: Draft, share: float) -> Measurement:
         name=codes.DCM.CertaintyOfFinding,
         value=round(100 * share, 1),
         unit=codes.UCUM.Percent,
-        referenced_images=[SourceImageForMeasurement(**_address(image)) for image in draft.images],
+        referenced_images=[SourceImageForMeasurement(**name_image(image)) for image in draft.images],
     )
 
 
 def _unknown_confidence() -> QualitativeEvaluation:
     return QualitativeEvaluation(name=codes.DCM.CertaintyOfFinding, value=codes.SCT.Unknown)
-
-
-def _address(image: SourceImage) -> dict[str, Any]:
-    return {
-        "referenced_sop_class_uid": str(image.header.SOPClassUID),
-        "referenced_sop_instance_uid": str(image.header.SOPInstanceUID),
-        "referenced_frame_numbers": list(image.frames) if image.is_multiframe else None,
-    }
 
 
 def _add_texts(draft: Draft, item: Dataset) -> None:

@@ -13,6 +13,7 @@ from starlette.routing import Mount, Route
 
 from radserve_server.access import AccessLayer
 from radserve_server.errors import GatewayError, InvalidRequest, NotFound
+from radserve_server.http_errors import answer_http_error
 from radserve_server.release import own_version
 from radserve_server.viewer.guard import Guard
 from radserve_server.viewer.ohif_config import write_app_config
@@ -41,7 +42,7 @@ def create_viewer(settings: ViewerSettings) -> Starlette:
             Middleware(AccessLayer),
             Middleware(Guard, hosts=settings.hosts, keyring=settings.keyring, policy=policy),
         ],
-        exception_handlers={GatewayError: _answer_error, HTTPException: _answer_http_error},
+        exception_handlers={GatewayError: _answer_error, HTTPException: answer_http_error},
         lifespan=_lifespan,
     )
     app.state.settings = settings
@@ -100,13 +101,3 @@ async def _answer_error(_: Request, error: Exception) -> Response:
     if not isinstance(error, GatewayError):
         raise error
     return JSONResponse(error.to_json(), error.status, _NOT_KEPT)
-
-
-async def _answer_http_error(_: Request, error: Exception) -> Response:
-    """Starlette's own: no such file, no such method."""
-    if not isinstance(error, HTTPException):
-        raise error
-    refused = InvalidRequest(
-        str(error.detail), code={404: "not_found", 405: "method_not_allowed"}.get(error.status_code)
-    )
-    return JSONResponse(refused.to_json(), error.status_code, error.headers)

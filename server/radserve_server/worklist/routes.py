@@ -21,6 +21,7 @@ from radserve_server.documentation import (
 from radserve_server.errors import InvalidRequest, NotOffered
 from radserve_server.pacs.archive import Archives
 from radserve_server.services import Services, services_of
+from radserve_server.uids import MOST_CHARACTERS, PATTERN
 from radserve_server.worklist.matching import read_query
 from radserve_server.worklist.media import answer_json, check_accept, read_attributes, read_uid
 from radserve_server.worklist.queue import is_for_us
@@ -29,7 +30,7 @@ from radserve_server.worklist.task import read_task
 from radserve_server.worklist.workitem import State, Workitem
 
 ROOT = "/dicom-web/workitems"
-Uid = Annotated[str, Path(pattern=r"^[0-9]+(\.[0-9]+)*$", max_length=64)]
+Uid = Annotated[str, Path(pattern=f"^{PATTERN}$", max_length=MOST_CHARACTERS)]
 _CLAIMABLE = (State.IN_PROGRESS, State.COMPLETED, State.CANCELED)
 _CANCELLATION = (
     *("ReasonForCancellation", "ProcedureStepDiscontinuationReasonCodeSequence"),
